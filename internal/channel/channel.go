@@ -1,0 +1,94 @@
+// Package channel holds live channels: their records and stream keys, who may
+// publish, and what is live. A publisher's media comes in through package
+// ingest, becomes parts and playlists in package packager and goes out to
+// viewers through package playback.
+package channel
+
+import (
+	"errors"
+	"time"
+)
+
+// Errors of the service. What is wrong with a request's fields is checked by
+// the caller (package api).
+var (
+	ErrNotFound        = errors.New("channel not found")
+	ErrKeyNotFound     = errors.New("stream key not found")
+	ErrNotBroadcasting = errors.New("the channel is not broadcasting")
+	ErrLive            = errors.New("the channel is live")
+	ErrTooMany         = errors.New("as many channels exist as this server allows")
+)
+
+// An ID names a channel: 12 of [A-Za-z0-9].
+type ID string
+
+// A KeyID names a stream key: 12 of [A-Za-z0-9].
+type KeyID string
+
+// A Spec is what somebody asks for when making a channel.
+type Spec struct {
+	Region          string // control region, from the caller's signature
+	Name            string
+	LatencyMode     string // LOW, NORMAL
+	Type            string // BASIC, STANDARD, ADVANCED_SD, ADVANCED_HD
+	ContainerFormat string // TS, FRAGMENTED_MP4
+	Preset          string
+	InsecureIngest  bool // plain RTMP may publish too
+	Tags            map[string]string
+}
+
+// A Channel is the record of one channel.
+type Channel struct {
+	ID      ID
+	Created time.Time
+	Spec
+}
+
+// A StreamKey lets its holder publish on one channel.
+type StreamKey struct {
+	ID        KeyID
+	ChannelID ID
+	Region    string
+	Value     Key
+	Tags      map[string]string
+}
+
+// A Key is a stream key's secret. It does not print: only Reveal returns it.
+type Key struct{ value string }
+
+// NewKey wraps the value.
+func NewKey(value string) Key { return Key{value} }
+
+// Reveal returns the value.
+func (k Key) Reveal() string { return k.value }
+
+// String keeps the value out of logs.
+func (Key) String() string { return "(stream key)" }
+
+// MarshalText returns the value, for the store.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.value), nil }
+
+// UnmarshalText takes the value, from the store.
+func (k *Key) UnmarshalText(b []byte) error {
+	k.value = string(b)
+	return nil
+}
+
+// A Health tells whether a live stream gets its media in time.
+type Health string
+
+// The healths, as AWS spells them.
+const (
+	Healthy  Health = "HEALTHY"
+	Starving Health = "STARVING"
+	Unknown  Health = "UNKNOWN"
+)
+
+// A Stream is one live run of a channel.
+type Stream struct {
+	ID        string // st- and 23 of [A-Za-z0-9]
+	ChannelID ID
+	Started   time.Time
+	Health    Health
+	Viewers   int
+}
