@@ -1,0 +1,260 @@
+// Package config gathers the settings of all parts: defaults, then the
+// configuration file, then the environment, then flags, each over the one
+// before. A setting nobody knows is an error wherever it stands.
+package config
+
+import (
+	_ "embed"
+	"encoding"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Reference is the commented configuration file with every default.
+//
+//go:embed belfry.toml
+var Reference string
+
+// EnvPrefix begins the environment variables: the setting site.seats is
+// BELFRY_SITE_SEATS.
+const EnvPrefix = "BELFRY_"
+
+// A Config holds all settings.
+type Config struct {
+	Data            string       `toml:"data"`
+	HTTP            string       `toml:"http"`
+	RTMP            string       `toml:"rtmp"`
+	RTMPS           string       `toml:"rtmps"`
+	Media           string       `toml:"media"`
+	PublicURL       string       `toml:"public_url"`
+	IngestHost      string       `toml:"ingest_host"`
+	PublicAddresses []netip.Addr `toml:"public_addresses"`
+	Account         string       `toml:"account"`
+	Region          string       `toml:"region"`
+
+	Log       Log       `toml:"log"`
+	Meeting   Meeting   `toml:"meeting"`
+	Connector Connector `toml:"connector"`
+	Channel   Channel   `toml:"channel"`
+	Site      Site      `toml:"site"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string `toml:"level"`
+	Format string `toml:"format"`
+}
+
+// Meeting limits meetings.
+type Meeting struct {
+	EmptyTimeout Duration `toml:"empty_timeout"`
+	MaxAge       Duration `toml:"max_age"`
+	MaxMeetings  int      `toml:"max_meetings"`
+}
+
+// Connector limits media pipelines.
+type Connector struct {
+	MaxPipelines int      `toml:"max_pipelines"`
+	TrustedCAs   []string `toml:"trusted_cas"`
+}
+
+// Channel limits channels.
+type Channel struct {
+	MaxChannels int `toml:"max_channels"`
+}
+
+// Site sets up the application that the site's front end uses.
+type Site struct {
+	Seats          int      `toml:"seats"`
+	Lifetime       Duration `toml:"lifetime"`
+	LatencyMode    string   `toml:"latency_mode"`
+	Resolution     string   `toml:"resolution"`
+	LiveTimeout    Duration `toml:"live_timeout"`
+	AllowedOrigins []string `toml:"allowed_origins"`
+}
+
+// A Duration is written as Go writes one: "5m", "1h30m".
+type Duration struct{ time.Duration }
+
+// UnmarshalText parses the duration.
+func (d *Duration) UnmarshalText(b []byte) (err error) {
+	d.Duration, err = time.ParseDuration(string(b))
+	return err
+}
+
+// Default returns the settings of a server nobody has configured: it listens
+// on the loopback interface alone.
+func Default() Config {
+	return Config{
+		Data:            "./data",
+		HTTP:            "127.0.0.1:8080",
+		RTMP:            "127.0.0.1:1935",
+		RTMPS:           "127.0.0.1:1936",
+		Media:           "127.0.0.1:3478",
+		PublicAddresses: []netip.Addr{},
+		Account:         "000000000000",
+		Region:          "us-east-1",
+		Log:             Log{Level: "info", Format: "text"},
+		Meeting:         Meeting{EmptyTimeout: Duration{5 * time.Minute}, MaxAge: Duration{24 * time.Hour}, MaxMeetings: 250},
+		Connector:       Connector{MaxPipelines: 100, TrustedCAs: []string{}},
+		Channel:         Channel{MaxChannels: 5000},
+		Site: Site{
+			Seats: 2, Lifetime: Duration{5 * time.Minute}, LatencyMode: "NORMAL", Resolution: "HD",
+			LiveTimeout: Duration{20 * time.Second}, AllowedOrigins: []string{"*"},
+		},
+	}
+}
+
+// Load returns the defaults, changed by the file (none if the name is empty)
+// and then by the environment, given as os.Environ gives it.
+func Load(file string, environ []string) (Config, error) {
+	c := Default()
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return Config{}, fmt.Errorf("read the configuration: %w", err)
+		}
+		if err := c.decode(string(text)); err != nil {
+			return Config{}, fmt.Errorf("configuration file %s: %w", file, err)
+		}
+	}
+	known := c.settings()
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(name, EnvPrefix) {
+			continue
+		}
+		set, ok := known[name]
+		if !ok {
+			return Config{}, fmt.Errorf("environment variable %s is no setting of belfry", name)
+		}
+		if err := setText(set, value); err != nil {
+			return Config{}, fmt.Errorf("environment variable %s: %w", name, err)
+		}
+	}
+	return c, nil
+}
+
+func (c *Config) decode(text string) error {
+	meta, err := toml.Decode(text, c)
+	if err != nil {
+		return err
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return fmt.Errorf("%s is no setting of belfry", unknown[0])
+	}
+	return nil
+}
+
+// settings returns the fields that can be set, by environment variable.
+func (c *Config) settings() map[string]reflect.Value {
+	found := map[string]reflect.Value{}
+	var walk func(v reflect.Value, prefix string)
+	walk = func(v reflect.Value, prefix string) {
+		for f, fv := range v.Fields() {
+			name := prefix + strings.ToUpper(f.Tag.Get("toml"))
+			if _, leaf := fv.Addr().Interface().(encoding.TextUnmarshaler); fv.Kind() == reflect.Struct && !leaf {
+				walk(fv, name+"_")
+			} else {
+				found[name] = fv
+			}
+		}
+	}
+	walk(reflect.ValueOf(c).Elem(), EnvPrefix)
+	return found
+}
+
+func setText(v reflect.Value, text string) error {
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return u.UnmarshalText([]byte(text))
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("%q is no whole number", text)
+		}
+		v.SetInt(int64(n))
+	case reflect.Slice:
+		list := reflect.MakeSlice(v.Type(), 0, 1)
+		for _, part := range strings.Split(text, ",") {
+			if part = strings.TrimSpace(part); part == "" {
+				continue
+			}
+			item := reflect.New(v.Type().Elem()).Elem()
+			if err := setText(item, part); err != nil {
+				return err
+			}
+			list = reflect.Append(list, item)
+		}
+		v.Set(list)
+	default:
+		panic("config: setting of a kind that cannot be set from text: " + v.Type().String())
+	}
+	return nil
+}
+
+// Check says what is wrong with the settings, everything at once.
+func (c Config) Check() error {
+	var wrong []error
+	say := func(setting string, format string, args ...any) {
+		wrong = append(wrong, fmt.Errorf("%s: "+format, append([]any{setting}, args...)...))
+	}
+	if c.Data == "" {
+		say("data", "want a folder")
+	}
+	for setting, addr := range map[string]string{"http": c.HTTP, "rtmp": c.RTMP, "rtmps": c.RTMPS, "media": c.Media} {
+		host, port, err := net.SplitHostPort(addr)
+		if n, numErr := strconv.Atoi(port); err != nil || numErr != nil || n < 0 || n > 65535 {
+			say(setting, "%q is no address, want host:port", addr)
+		} else if setting == "media" && host != "" && net.ParseIP(host) == nil {
+			say(setting, "%q is no address, want an IP address and a port", addr)
+		}
+	}
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		say("public_url", "%q is no http or https URL", c.PublicURL)
+	}
+	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
+		say("account", "%q is no account, want 12 digits", c.Account)
+	}
+	oneOf := func(setting, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			say(setting, "%q is not among %s", value, strings.Join(allowed, ", "))
+		}
+	}
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "text", "json")
+	oneOf("site.latency_mode", c.Site.LatencyMode, "NORMAL", "LOW")
+	oneOf("site.resolution", c.Site.Resolution, "HD", "FHD")
+	for setting, n := range map[string]int{
+		"meeting.max_meetings": c.Meeting.MaxMeetings, "connector.max_pipelines": c.Connector.MaxPipelines,
+		"channel.max_channels": c.Channel.MaxChannels, "site.seats": c.Site.Seats,
+	} {
+		if n < 1 {
+			say(setting, "%d is less than 1", n)
+		}
+	}
+	for setting, d := range map[string]Duration{
+		"meeting.empty_timeout": c.Meeting.EmptyTimeout, "meeting.max_age": c.Meeting.MaxAge,
+		"site.lifetime": c.Site.Lifetime, "site.live_timeout": c.Site.LiveTimeout,
+	} {
+		if d.Duration < time.Second {
+			say(setting, "%v is less than 1s", d)
+		}
+	}
+	slices.SortFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(wrong...)
+}

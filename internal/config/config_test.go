@@ -1,0 +1,77 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"belfry.live/belfry/internal/config"
+)
+
+func load(t *testing.T, file string, env ...string) (config.Config, error) {
+	t.Helper()
+	if file == "" {
+		return config.Load("", env)
+	}
+	name := filepath.Join(t.TempDir(), "belfry.toml")
+	if err := os.WriteFile(name, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config.Load(name, env)
+}
+
+func TestReferenceIsTheDefault(t *testing.T) {
+	got, err := load(t, config.Reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := config.Default(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if err := got.Check(); err != nil {
+		t.Errorf("the default is wrong: %v", err)
+	}
+}
+
+func TestEnvironmentWinsOverFile(t *testing.T) {
+	c, err := load(t, "http = \"127.0.0.1:1\"\n[site]\nseats = 3\nlifetime = \"7m\"",
+		"BELFRY_SITE_SEATS=4", "BELFRY_PUBLIC_ADDRESSES=192.0.2.1, 2001:db8::1", "PATH=/bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.HTTP != "127.0.0.1:1" || c.Site.Seats != 4 || c.Site.Lifetime.Duration != 7*time.Minute || len(c.PublicAddresses) != 2 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestUnknownAndBadSettingsAreNamed(t *testing.T) {
+	for _, c := range []struct{ file, env, want string }{
+		{"sites = 3", "", "sites"},
+		{"[site]\nseat = 3", "", "site.seat"},
+		{"[site]\nseats = \"x\"", "", "seats"},
+		{"", "BELFRY_SEATS=3", "BELFRY_SEATS"},
+		{"", "BELFRY_SITE_SEATS=three", "three"},
+		{"", "BELFRY_PUBLIC_ADDRESSES=here", "BELFRY_PUBLIC_ADDRESSES"},
+	} {
+		if _, err := load(t, c.file, c.env); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("file %q, environment %q: got %v, want an error that names %s", c.file, c.env, err, c.want)
+		}
+	}
+}
+
+func TestCheckNamesEverything(t *testing.T) {
+	c := config.Default()
+	c.HTTP, c.Media, c.PublicURL, c.Account, c.Log.Level, c.Site.Seats = "8080", "localhost:1", "ftp://x", "1", "loud", 0
+	err := c.Check()
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	for _, want := range []string{"http:", "media:", "public_url:", "account:", "log.level:", "site.seats: 0"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("got %q, want %q in it", err, want)
+		}
+	}
+}
