@@ -6,6 +6,7 @@ package channel
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -53,6 +54,9 @@ type StreamKey struct {
 	Tags      map[string]string
 }
 
+// LogValue keeps the value out of logs.
+func (k StreamKey) LogValue() slog.Value { return slog.StringValue(string(k.ID)) }
+
 // A Key is a stream key's secret. It does not print: only Reveal returns it.
 type Key struct{ value string }
 
@@ -62,8 +66,14 @@ func NewKey(value string) Key { return Key{value} }
 // Reveal returns the value.
 func (k Key) Reveal() string { return k.value }
 
-// String keeps the value out of logs.
+// String keeps the value out of what is printed.
 func (Key) String() string { return "(stream key)" }
+
+// GoString keeps it out of %#v.
+func (k Key) GoString() string { return k.String() }
+
+// LogValue keeps it out of logs, which would otherwise print MarshalText.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // MarshalText returns the value, for the store.
 func (k Key) MarshalText() ([]byte, error) { return []byte(k.value), nil }
