@@ -43,39 +43,34 @@ func NextNAL(au []byte, lengthSize int) (nal, rest []byte, err error) {
 	return au[:n], au[n:], nil
 }
 
+// Contents says what was found in an access unit.
+type Contents struct {
+	Slice bool // a coded slice: there is a picture
+	IDR   bool // a slice of an IDR picture: decoding can begin here
+}
+
+// Inspect walks over an AVCC access unit. It returns an error unless the
+// lengths of its NAL units add up.
+func Inspect(au []byte, lengthSize int) (Contents, error) {
+	var c Contents
+	for len(au) > 0 {
+		nal, rest, err := NextNAL(au, lengthSize)
+		if err != nil {
+			return c, err
+		}
+		t := TypeOf(nal)
+		c.Slice = c.Slice || t >= TypeSlice && t <= TypeIDR
+		c.IDR = c.IDR || t == TypeIDR
+		au = rest
+	}
+	return c, nil
+}
+
 // IsKeyFrame tells whether an AVCC access unit holds an IDR slice. Malformed
 // ones do not.
 func IsKeyFrame(au []byte, lengthSize int) bool {
-	key := false
-	for len(au) > 0 {
-		nal, rest, err := NextNAL(au, lengthSize)
-		if err != nil {
-			return false
-		}
-		key = key || TypeOf(nal) == TypeIDR
-		au = rest
-	}
-	return key
-}
-
-// Check returns an error unless an AVCC access unit is a whole number of NAL
-// units and has a slice in it.
-func Check(au []byte, lengthSize int) error {
-	slice := false
-	for len(au) > 0 {
-		nal, rest, err := NextNAL(au, lengthSize)
-		if err != nil {
-			return err
-		}
-		if t := TypeOf(nal); t >= TypeSlice && t <= TypeIDR {
-			slice = true
-		}
-		au = rest
-	}
-	if !slice {
-		return errors.New("access unit has no slice")
-	}
-	return nil
+	c, err := Inspect(au, lengthSize)
+	return err == nil && c.IDR
 }
 
 // NextAnnexB takes the first NAL unit from a byte stream (Annex B), which
