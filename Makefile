@@ -33,12 +33,12 @@ web/dist/index.html: web/node_modules $(shell find web/src web/public web/*.html
 	@cd web && npm run --silent build
 	@touch $@
 
-test/node_modules: test/package-lock.json
-	@echo "== installing the tests' packages"
-	@cd test && npm ci --no-audit --no-fund --loglevel=error
+test/%/node_modules: test/%/package-lock.json
+	@echo "== installing the packages of test/$*"
+	@cd test/$* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test: build test/node_modules ## everything: lint, unit, fuzz, clients, end to end (with -race)
+test: build test/browser/node_modules test/sdk/node_modules ## everything: lint, unit, fuzz, clients, end to end (with -race)
 	@tools/packages.sh test
 	@$(GO) run ./tools/verify
 
@@ -57,4 +57,4 @@ generate: ## the generated Go code
 	@$(GO) generate ./...
 
 clean: ## remove what was built (not the data folder)
-	rm -rf bin web/dist/assets web/dist/index.html web/node_modules test/node_modules test/artifacts
+	rm -rf bin web/dist/assets web/dist/index.html web/node_modules test/*/node_modules test/artifacts
