@@ -44,8 +44,8 @@ type Packet struct {
 	Arrival   time.Time
 	Payload   []byte // copied by Push; from Pop, Take and Peek valid until the next Push
 
-	// Lost is how many packets just before this one did not come in time.
-	// Push ignores it.
+	// Lost is how many packets between the one given out last and this one
+	// did not come in time, or overflowed. Push ignores it.
 	Lost int
 }
 
@@ -69,7 +69,8 @@ type Buffer struct {
 	slots []slot // a packet's place is its sequence number & mask
 	mask  int64
 	begun bool
-	head  int64 // next sequence number to go out, unwrapped
+	head  int64 // next sequence number that may go out, unwrapped
+	taken int64 // last one given out
 	high  int64 // highest received
 	held  int   // packets in slots
 
@@ -156,6 +157,8 @@ func (b *Buffer) Push(p Packet) {
 			s.present = false
 			b.held--
 			b.stats.Overflow++
+		} else {
+			b.stats.Lost++
 		}
 		b.head++
 	}
@@ -190,22 +193,21 @@ func (b *Buffer) Peek() (Packet, bool) {
 	if s == nil {
 		return Packet{}, false
 	}
-	return Packet{
-		Sequence: uint16(s.sequence), Timestamp: s.timestamp, Marker: s.marker,
-		Arrival: s.arrival, Payload: s.payload, Lost: int(s.sequence - b.head),
-	}, true
+	return b.packet(s), true
 }
 
 // Take gives the next packet at once, due or not, and gives up those missing
 // before it. It is for callers that time their sound themselves, by Due.
 func (b *Buffer) Take() (Packet, bool) {
-	p, ok := b.Peek()
-	if !ok {
+	s := b.next()
+	if s == nil {
 		return Packet{}, false
 	}
-	b.stats.Lost += uint64(p.Lost)
-	b.head += int64(p.Lost) + 1
-	b.at(b.head - 1).present = false
+	p := b.packet(s)
+	b.stats.Lost += uint64(s.sequence - b.head)
+	b.taken = s.sequence
+	b.head = b.taken + 1
+	s.present = false
 	b.held--
 	return p, true
 }
@@ -247,12 +249,20 @@ func (b *Buffer) begin(p Packet) {
 	// number too.
 	b.head = 1<<32 + int64(p.Sequence)
 	b.high = b.head
+	b.taken = b.head - 1
 	b.playout.begin(p.Timestamp, p.Arrival)
 }
 
 func (b *Buffer) restart(p Packet) {
 	b.Reset()
 	b.begin(p)
+}
+
+func (b *Buffer) packet(s *slot) Packet {
+	return Packet{
+		Sequence: uint16(s.sequence), Timestamp: s.timestamp, Marker: s.marker,
+		Arrival: s.arrival, Payload: s.payload, Lost: int(s.sequence - b.taken - 1),
+	}
 }
 
 func (b *Buffer) at(seq int64) *slot { return &b.slots[seq&b.mask] }
