@@ -4,33 +4,307 @@
 // publisher. Sockets, encryption and SDP are left to package rtc.
 package sfu
 
-// A Codec names a video codec.
-type Codec uint8
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
-// The codecs that are forwarded.
-const (
-	NoCodec Codec = iota
-	VP8
-	H264
+	"github.com/pion/rtp"
 )
 
+const (
+	// cacheSize is how many packets of a publisher can be sent again: five
+	// seconds of 2 Mbit/s, far more than any receiver still waits for.
+	cacheSize = 1024
+
+	// keyFrameInterval is the shortest time between two requests to one
+	// publisher. A key frame is worth about ten others, so answering a storm
+	// of requests costs at most about half of the bitrate again, and somebody
+	// who just missed one waits no longer than half a second. Browsers do not
+	// answer more often than every 300 ms either.
+	keyFrameInterval = 500 * time.Millisecond
+
+	// maxJump is how far a sequence number may leap before it counts as a new
+	// stream.
+	maxJump = 10_000
+
+	clockRate = 90_000 // of all video, Hz
+)
+
+// A PublisherConfig is what a publisher is made of.
+type PublisherConfig struct {
+	// AskForKeyFrame sends a request (PLI) to the client. It is called from
+	// any goroutine, must not block and must not call the publisher.
+	AskForKeyFrame func()
+}
+
 // A Publisher is one published video source, from the moment its camera was
-// switched on until it is switched off.
-type Publisher struct{}
+// switched on until it is switched off. Write, SenderReport and Tick come from
+// one peer; everything else from anywhere.
+type Publisher struct {
+	ask func() // fixed by NewPublisher
+
+	subscribers atomic.Pointer[[]*Subscriber] // copied on change, under mu
+
+	mu     sync.Mutex // guards what follows; taken after a Subscriber's, never before
+	closed bool
+	format Format
+	ssrc   uint32
+
+	cache   [cacheSize]*Packet // by seq modulo cacheSize
+	started bool
+	highest int64  // newest extended sequence number
+	newest  uint32 // and its timestamp
+
+	wantKey     bool
+	askedForKey time.Time
+	keyStarted  bool // a key frame has started at keyAt
+	keyAt       uint32
+
+	clock clock
+	meter meter
+	stats Stats
+}
+
+// NewPublisher returns a publisher without packets and subscribers.
+func NewPublisher(cfg PublisherConfig) *Publisher {
+	return &Publisher{ask: cfg.AskForKeyFrame}
+}
 
 // Codec returns the codec of the newest packet.
-func (p *Publisher) Codec() Codec { return NoCodec }
+func (p *Publisher) Codec() Codec { return p.Format().Codec }
 
-// RequestKeyFrame asks the publisher for a key frame, soon: requests are
-// throttled.
-func (p *Publisher) RequestKeyFrame() {}
+// Format returns the format of the newest packet.
+func (p *Publisher) Format() Format {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.format
+}
 
 // Stats are measured over about the last second.
 type Stats struct {
-	Bitrate       int // bit/s of RTP payload
-	Width, Height int // 0: not known yet
-	FrameRate     float64
+	Bitrate       int     // bit/s of RTP payload
+	FrameRate     float64 // frames/s
+	Width, Height int     // 0: not known yet
+	KeyFrames     uint64  // since the beginning
+	Packets       uint64  // since the beginning, each counted once
+	Duplicates    uint64  // packets that came twice
+	Late          uint64  // packets too old for the cache
+	TooLong       uint64  // packets longer than MaxPayload
 }
 
 // Stats returns the current measurements.
-func (p *Publisher) Stats() Stats { return Stats{} }
+func (p *Publisher) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
+
+// RequestKeyFrame asks the publisher for a key frame. Requests are throttled;
+// one that comes too early is made later, and it is repeated until a key frame
+// starts.
+func (p *Publisher) RequestKeyFrame() { p.requestKeyFrame(time.Now(), true) }
+
+func (p *Publisher) requestKeyFrame(now time.Time, want bool) {
+	p.mu.Lock()
+	p.wantKey = p.wantKey || want
+	due := p.wantKey && !p.closed && now.Sub(p.askedForKey) >= keyFrameInterval
+	if due {
+		p.askedForKey = now
+	}
+	p.mu.Unlock()
+	if due && p.ask != nil {
+		p.ask()
+	}
+}
+
+// Tick does what time asks for. Call it ten times a second or more.
+func (p *Publisher) Tick(now time.Time) {
+	p.requestKeyFrame(now, false)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.meter.roll(now, &p.stats)
+}
+
+// Write takes one packet of the publisher and forwards it. It keeps neither h
+// nor payload. Packets may come late or twice.
+func (p *Publisher) Write(h *rtp.Header, payload []byte, f Format, arrival time.Time) {
+	pkt := p.store(h, payload, f, arrival)
+	if pkt == nil {
+		return
+	}
+	if subs := p.subscribers.Load(); subs != nil {
+		for _, s := range *subs {
+			s.forward(p, pkt)
+		}
+	}
+	pkt.Release()
+}
+
+// store puts the packet into the cache and returns it retained, or nil when
+// there is nothing to forward.
+func (p *Publisher) store(h *rtp.Header, payload []byte, f Format, arrival time.Time) *Packet {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	if len(payload) > MaxPayload {
+		p.stats.TooLong++
+		return nil
+	}
+	seq := p.extend(h)
+	slot := &p.cache[seq&(cacheSize-1)]
+	switch {
+	case seq <= p.highest-cacheSize:
+		p.stats.Late++
+		return nil
+	case *slot != nil && (*slot).seq == seq:
+		p.stats.Duplicates++
+		return nil
+	}
+
+	pkt := NewPacket(payload)
+	pkt.format, pkt.seq, pkt.timestamp, pkt.marker, pkt.arrival = f, seq, h.Timestamp, h.Marker, arrival
+	pkt.info = parsePayload(f.Codec, payload)
+	if pkt.info.idrStart && !pkt.info.keyStart {
+		// Without parameter sets in front, and none missing, it starts a key
+		// frame itself.
+		before := p.cache[(seq-1)&(cacheSize-1)]
+		pkt.info.keyStart = p.stats.Packets == 0 ||
+			before != nil && before.seq == seq-1 && before.timestamp != h.Timestamp
+	}
+	if pkt.info.keyStart {
+		p.wantKey = false
+		if !p.keyStarted || p.keyAt != h.Timestamp {
+			p.stats.KeyFrames++
+		}
+		p.keyStarted, p.keyAt = true, h.Timestamp
+	}
+	if pkt.info.width != 0 {
+		p.stats.Width, p.stats.Height = pkt.info.width, pkt.info.height
+	}
+	newFrame := false
+	if seq >= p.highest {
+		newFrame = p.stats.Packets == 0 || h.Timestamp != p.newest
+		p.highest, p.newest, p.format = seq, h.Timestamp, f
+	}
+	if newFrame {
+		p.clock.arrived(h.Timestamp, arrival)
+	}
+	p.stats.Packets++
+	p.meter.add(len(payload), newFrame)
+
+	if *slot != nil {
+		(*slot).Release()
+	}
+	*slot = pkt
+	pkt.Retain()
+	return pkt
+}
+
+// extend returns the extended sequence number of a packet. A new SSRC or a
+// leap starts a new stream, far above the old one.
+func (p *Publisher) extend(h *rtp.Header) int64 {
+	if p.started && h.SSRC == p.ssrc {
+		if delta := int16(h.SequenceNumber - uint16(p.highest)); delta > -maxJump && delta < maxJump {
+			return p.highest + int64(delta)
+		}
+	}
+	base := int64(1) << 16
+	if p.started {
+		base = (p.highest>>16 + 2) << 16
+		p.forget()
+		p.clock.restart()
+		p.wantKey = true
+	}
+	p.started, p.ssrc = true, h.SSRC
+	p.highest = base + int64(h.SequenceNumber)
+	p.newest, p.keyStarted = h.Timestamp-1, false
+	return p.highest
+}
+
+// cached returns the packet retained, or nil if it is not there any more.
+func (p *Publisher) cached(seq int64) *Packet {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pkt := p.cache[seq&(cacheSize-1)]
+	if pkt == nil || pkt.seq != seq {
+		return nil
+	}
+	pkt.Retain()
+	return pkt
+}
+
+func (p *Publisher) newestSeq() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.highest
+}
+
+func (p *Publisher) forget() {
+	for i, pkt := range p.cache {
+		if pkt != nil {
+			pkt.Release()
+			p.cache[i] = nil
+		}
+	}
+}
+
+// SenderReport tells what the publisher's clock says about its timestamps.
+func (p *Publisher) SenderReport(ntp time.Time, rtp uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clock.report(ntp, rtp)
+}
+
+// SetClockOffset tells what to add to the publisher's NTP time to get the
+// server's.
+func (p *Publisher) SetClockOffset(o time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clock.setOffset(o)
+}
+
+// timestampAt returns the publisher's RTP timestamp at a time on the server's
+// clock.
+func (p *Publisher) timestampAt(now time.Time) (uint32, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.clock.timestampAt(now)
+}
+
+func (p *Publisher) add(s *Subscriber) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	var list []*Subscriber
+	if old := p.subscribers.Load(); old != nil {
+		list = slices.Clone(*old)
+	}
+	list = append(list, s)
+	p.subscribers.Store(&list)
+}
+
+func (p *Publisher) remove(s *Subscriber) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.subscribers.Load()
+	if old == nil {
+		return
+	}
+	list := slices.DeleteFunc(slices.Clone(*old), func(o *Subscriber) bool { return o == s })
+	p.subscribers.Store(&list)
+}
+
+// Close ends the publisher: nothing is forwarded or sent again any more.
+func (p *Publisher) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.subscribers.Store(nil)
+	p.forget()
+}
