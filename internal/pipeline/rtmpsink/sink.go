@@ -6,10 +6,10 @@
 package rtmpsink
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"belfry.live/belfry/internal/wire/aac"
@@ -94,36 +94,79 @@ type Stats struct {
 	QueueDelay      time.Duration
 }
 
+func (c Config) withDefaults() Config {
+	span := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	span(&c.ConnectTimeout, 10*time.Second)
+	span(&c.StallTimeout, 10*time.Second)
+	span(&c.MaxDelay, 4*time.Second)
+	span(&c.RefusedFor, 5*time.Minute)
+	span(&c.EndTimeout, 2*time.Second)
+	return c
+}
+
 // A Sink publishes one stream.
 type Sink struct {
-	cfg Config
-	log *slog.Logger
+	cfg   Config
+	log   *slog.Logger
+	queue *queue
+
+	mu       sync.Mutex // guards metadata
+	metadata Metadata
 }
 
 // New makes a sink that is idle until Run.
-func New(cfg Config, log *slog.Logger) (*Sink, error) { return &Sink{cfg: cfg, log: log}, nil }
+func New(cfg Config, log *slog.Logger) (*Sink, error) {
+	if cfg.URL.Host == "" {
+		return nil, errors.New("rtmpsink: no URL")
+	}
+	cfg = cfg.withDefaults()
+	if cfg.Metadata.Encoder == "" {
+		cfg.Metadata.Encoder = "Belfry"
+	}
+	return &Sink{
+		cfg:      cfg,
+		log:      log.With("remote", cfg.URL.String()),
+		queue:    newQueue(cfg.MaxDelay, cfg.RequestKeyFrame),
+		metadata: cfg.Metadata,
+	}, nil
+}
 
-// Run connects and publishes until ctx ends, then ends the stream in good
-// order and returns nil. It returns an error that wraps ErrRefused when the
-// server refused for Config.RefusedFor.
-func (s *Sink) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// SetVideo tells the decoder configuration of the access units that follow.
-// Call it before the first WriteVideo, and before Run when there will be
-// video: media then starts at a key frame.
-func (s *Sink) SetVideo(c h264.Config) {}
+// SetVideo tells the decoder configuration of the access units that follow;
+// its lengths must have 4 bytes. Call it before the first WriteVideo, and
+// before Run when there will be video: media then begins at a key frame.
+func (s *Sink) SetVideo(c h264.Config) {
+	if c.LengthSize != 4 {
+		panic("rtmpsink: NAL unit lengths must have 4 bytes")
+	}
+	s.queue.setConfig(true, videoConfig(c.Append(nil)))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.metadata.Width, s.metadata.Height = c.Width, c.Height
+	if s.metadata.FrameRate == 0 {
+		s.metadata.FrameRate = c.FrameRate()
+	}
+}
 
 // SetAudio tells the decoder configuration of the audio frames that follow.
-func (s *Sink) SetAudio(c aac.Config) {}
+func (s *Sink) SetAudio(c aac.Config) {
+	s.queue.setConfig(false, audioConfig(c.Append(nil)))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.metadata.AudioSampleRate, s.metadata.AudioChannels = c.SampleRate, c.Channels
+}
 
 // WriteVideo queues an access unit. It never waits, and copies the data.
-func (s *Sink) WriteVideo(v Sample) {}
+func (s *Sink) WriteVideo(v Sample) { s.queue.pushVideo(v) }
 
 // WriteAudio queues an audio frame. It never waits, and copies the data.
-func (s *Sink) WriteAudio(a Sample) {}
+func (s *Sink) WriteAudio(a Sample) { s.queue.pushAudio(a) }
 
 // Stats returns the counts.
-func (s *Sink) Stats() Stats { return Stats{} }
+func (s *Sink) Stats() Stats { return s.queue.snapshot() }
 
 // ExtraRoots returns the system's root certificates and those in pem.
 func ExtraRoots(pem []byte) (*x509.CertPool, error) {

@@ -83,6 +83,38 @@ func (u URL) String() string { return u.tcURL() + "/(stream key)" }
 // GoString keeps the key out of %#v.
 func (u URL) GoString() string { return u.String() }
 
+// minCovered is the shortest value of a query that cover covers.
+const minCovered = 6
+
+// cover takes every form of the key out of a text, and what does not print.
+func (u URL) cover(text string) string {
+	name, query, _ := strings.Cut(u.key, "?")
+	secrets := []string{u.key, query, name}
+	for pair := range strings.SplitSeq(query, "&") {
+		if _, value, _ := strings.Cut(pair, "="); len(value) >= minCovered {
+			secrets = append(secrets, value)
+		}
+	}
+	for _, secret := range secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "(stream key)")
+		}
+	}
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, text)
+	if len(text) > maxSaid {
+		text = strings.ToValidUTF8(text[:maxSaid], "") + "…"
+	}
+	return text
+}
+
+// maxSaid is the most bytes of a server's words that are passed on.
+const maxSaid = 300
+
 // tcURL is what the connect command calls the URL: the default port is left
 // out, as servers with virtual hosts expect.
 func (u URL) tcURL() string {
