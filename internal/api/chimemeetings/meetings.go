@@ -1,0 +1,160 @@
+package chimemeetings
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+
+	"belfry.live/belfry/internal/api/restjson"
+	"belfry.live/belfry/internal/meeting"
+)
+
+type (
+	createMeetingInput struct {
+		ClientRequestToken        string
+		MediaRegion               string
+		MeetingHostID             string `json:"MeetingHostId"`
+		ExternalMeetingID         string `json:"ExternalMeetingId"`
+		MeetingFeatures           *features
+		PrimaryMeetingID          string   `json:"PrimaryMeetingId"`
+		TenantIDs                 []string `json:"TenantIds"`
+		Tags                      []struct{ Key, Value string }
+		MediaPlacementNetworkType string
+	}
+
+	features struct {
+		Audio    *audioFeatures    `json:",omitempty"`
+		Video    *videoFeatures    `json:",omitempty"`
+		Content  *videoFeatures    `json:",omitempty"`
+		Attendee *attendeeFeatures `json:",omitempty"`
+	}
+	audioFeatures    struct{ EchoReduction string }
+	videoFeatures    struct{ MaxResolution string }
+	attendeeFeatures struct{ MaxCount int }
+
+	meetingOutput struct {
+		Meeting meetingShape
+	}
+
+	meetingShape struct {
+		MeetingID         string `json:"MeetingId"`
+		MeetingHostID     string `json:"MeetingHostId,omitempty"`
+		ExternalMeetingID string `json:"ExternalMeetingId"`
+		MediaRegion       string
+		MediaPlacement    mediaPlacement
+		MeetingFeatures   *features `json:",omitempty"`
+		TenantIDs         []string  `json:"TenantIds"`
+		MeetingARN        string    `json:"MeetingArn"`
+	}
+
+	mediaPlacement struct {
+		AudioHostURL     string `json:"AudioHostUrl"`
+		AudioFallbackURL string `json:"AudioFallbackUrl"`
+		SignalingURL     string `json:"SignalingUrl"`
+		TurnControlURL   string `json:"TurnControlUrl"`
+		ScreenDataURL    string `json:"ScreenDataUrl"`
+		ScreenViewingURL string `json:"ScreenViewingUrl"`
+		ScreenSharingURL string `json:"ScreenSharingUrl"`
+	}
+
+	meetingInput struct {
+		MeetingID string `json:"MeetingId"`
+	}
+)
+
+func (s *service) createMeeting(ctx context.Context, c restjson.Caller, in createMeetingInput) (meetingOutput, error) {
+	m, err := s.newMeeting(ctx, c, in)
+	if err != nil {
+		return meetingOutput{}, err
+	}
+	return meetingOutput{s.shape(m)}, nil
+}
+
+func (s *service) newMeeting(ctx context.Context, c restjson.Caller, in createMeetingInput) (meeting.Meeting, error) {
+	for name, id := range map[string]string{"ExternalMeetingId": in.ExternalMeetingID, "MeetingHostId": in.MeetingHostID} {
+		if reserved(id) {
+			return meeting.Meeting{}, invalid("%s must not begin with %s: %q", name, reservedPrefix, id)
+		}
+	}
+	if in.PrimaryMeetingID != "" {
+		return meeting.Meeting{}, invalid("PrimaryMeetingId: this server has no replica meetings")
+	}
+	f := in.MeetingFeatures.spec()
+	if err := checkFeatures(f); err != nil {
+		return meeting.Meeting{}, err
+	}
+	tags := make(map[string]string, len(in.Tags))
+	for _, t := range in.Tags {
+		if _, twice := tags[t.Key]; twice {
+			return meeting.Meeting{}, invalid("Tags has the key %q twice", t.Key)
+		}
+		tags[t.Key] = t.Value
+	}
+	return s.meetings.Create(ctx, meeting.Spec{
+		RequestToken: in.ClientRequestToken,
+		Region:       c.Region,
+		MediaRegion:  in.MediaRegion,
+		ExternalID:   in.ExternalMeetingID,
+		HostID:       in.MeetingHostID,
+		TenantIDs:    in.TenantIDs,
+		Tags:         tags,
+		NetworkType:  in.MediaPlacementNetworkType,
+		Features:     f,
+	})
+}
+
+func (s *service) getMeeting(ctx context.Context, c restjson.Caller, in meetingInput) (meetingOutput, error) {
+	m, err := s.lookup(ctx, c, in.MeetingID)
+	if err != nil {
+		return meetingOutput{}, err
+	}
+	return meetingOutput{s.shape(m)}, nil
+}
+
+func (s *service) deleteMeeting(ctx context.Context, c restjson.Caller, in meetingInput) error {
+	m, err := s.lookup(ctx, c, in.MeetingID)
+	if err != nil {
+		return err
+	}
+	return s.meetings.End(ctx, m.ID)
+}
+
+// shape returns the meeting as clients see it. Only SignalingUrl and
+// AudioHostUrl are dialled or looked at by today's media clients; the others
+// are there for their shape. There is no EventIngestionUrl: without it the
+// client sends no telemetry anywhere.
+func (s *service) shape(m meeting.Meeting) meetingShape {
+	id := string(m.ID)
+	screen := s.socketURL("v2", "screen", id)
+	viewing := s.socketURL("ws", "connect")
+	viewing.RawQuery = "passcode=null&viewer_uuid=null&X-BitHub-Call-Id=" + url.QueryEscape(id)
+	tenants := m.TenantIDs
+	if tenants == nil {
+		tenants = []string{}
+	}
+	return meetingShape{
+		MeetingID:         id,
+		MeetingHostID:     m.HostID,
+		ExternalMeetingID: m.ExternalID,
+		MediaRegion:       m.MediaRegion,
+		MediaPlacement: mediaPlacement{
+			AudioHostURL:     s.cfg.MediaAddress,
+			AudioFallbackURL: s.socketURL("calls", id).String(),
+			SignalingURL:     s.socketURL("control", id).String(),
+			TurnControlURL:   s.cfg.PublicURL.JoinPath("v2", "turn_sessions").String(),
+			ScreenDataURL:    screen.String(),
+			ScreenViewingURL: viewing.String(),
+			ScreenSharingURL: screen.String(),
+		},
+		MeetingFeatures: featuresShape(m.Features),
+		TenantIDs:       tenants,
+		MeetingARN:      fmt.Sprintf("arn:aws:chime:%s:%s:meeting/%s", m.Region, s.cfg.Account, id),
+	}
+}
+
+// socketURL returns the WebSocket URL of a path on the public host.
+func (s *service) socketURL(path ...string) *url.URL {
+	u := s.cfg.PublicURL.JoinPath(path...)
+	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
+	return u
+}

@@ -1,0 +1,83 @@
+// Package chimemeetings is the Chime SDK Meetings service: its operations as a
+// table, and between AWS's shapes and package meeting's a thin layer that
+// knows ARNs, media placement and the rules by which features and capabilities
+// go together.
+package chimemeetings
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"belfry.live/belfry/internal/api/restjson"
+	"belfry.live/belfry/internal/meeting"
+)
+
+// Meetings is what the service needs of package meeting.
+type Meetings interface {
+	Create(ctx context.Context, s meeting.Spec) (meeting.Meeting, error)
+	Lookup(ctx context.Context, id meeting.ID) (meeting.Meeting, error)
+	End(ctx context.Context, id meeting.ID) error
+	AddAttendee(ctx context.Context, id meeting.ID, externalUserID string, c meeting.Capabilities) (meeting.Attendee, error)
+	Attendee(ctx context.Context, id meeting.ID, attendee meeting.AttendeeID) (meeting.Attendee, error)
+	Attendees(ctx context.Context, id meeting.ID) ([]meeting.Attendee, error)
+	RemoveAttendee(ctx context.Context, id meeting.ID, attendee meeting.AttendeeID) error
+}
+
+// Config says how meetings are named and placed.
+type Config struct {
+	Account      string
+	PublicURL    *url.URL
+	MediaAddress string // host:port
+}
+
+// Error types of the service.
+const (
+	badRequest    = "BadRequestException"
+	notFound      = "NotFoundException"
+	limitExceeded = "LimitExceededException"
+)
+
+type service struct {
+	cfg      Config
+	meetings Meetings
+}
+
+// New returns the service's table over the meetings.
+func New(cfg Config, meetings Meetings) *restjson.Service {
+	s := &service{cfg, meetings}
+	return &restjson.Service{
+		SigningName: "chime",
+		Operations:  s.operations(),
+		Invalid:     badRequest,
+		Failure:     "ServiceFailureException",
+		ErrorBody:   restjson.ChimeErrorBody,
+		Answers: []restjson.Answer{
+			{Err: meeting.ErrNotFound, Status: http.StatusNotFound, Type: notFound},
+			{Err: meeting.ErrAttendeeNotFound, Status: http.StatusNotFound, Type: notFound},
+			{Err: meeting.ErrFull, Status: http.StatusBadRequest, Type: limitExceeded},
+			{Err: meeting.ErrTooMany, Status: http.StatusBadRequest, Type: limitExceeded},
+		},
+	}
+}
+
+// lookup finds a meeting of the caller's region: one made in another is, as at
+// AWS, not there.
+func (s *service) lookup(ctx context.Context, c restjson.Caller, id string) (meeting.Meeting, error) {
+	m, err := s.meetings.Lookup(ctx, meeting.ID(strings.ToLower(id)))
+	if err == nil && m.Region != c.Region {
+		err = meeting.ErrNotFound
+	}
+	if err != nil {
+		return meeting.Meeting{}, fmt.Errorf("%w: %s in %s", err, id, c.Region)
+	}
+	return m, nil
+}
+
+// invalid is the answer to a request whose members contradict each other or
+// ask for what does not exist here.
+func invalid(format string, args ...any) error {
+	return restjson.Errorf(http.StatusBadRequest, badRequest, format, args...)
+}

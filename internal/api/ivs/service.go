@@ -1,0 +1,110 @@
+// Package ivs is the Interactive Video Service (low-latency channels): its
+// operations as a table, and between AWS's shapes and package channel's a thin
+// layer that knows ARNs, endpoints and which channel settings go together.
+package ivs
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"belfry.live/belfry/internal/api/restjson"
+	"belfry.live/belfry/internal/channel"
+)
+
+// Channels is what the service needs of package channel.
+type Channels interface {
+	Create(ctx context.Context, s channel.Spec) (channel.Channel, channel.StreamKey, error)
+	Get(ctx context.Context, id channel.ID) (channel.Channel, error)
+	List(ctx context.Context, region string) ([]channel.Channel, error)
+	Delete(ctx context.Context, id channel.ID) error
+	StreamKey(ctx context.Context, id channel.KeyID) (channel.StreamKey, error)
+	StreamKeys(ctx context.Context, id channel.ID) ([]channel.StreamKey, error)
+	Stream(ctx context.Context, id channel.ID) (channel.Stream, error)
+	StopStream(ctx context.Context, id channel.ID) error
+}
+
+// Config says how channels are named and reached.
+type Config struct {
+	Account        string
+	PublicURL      *url.URL
+	IngestEndpoint string // bare host name
+}
+
+// Error types of the service.
+const (
+	validation = "ValidationException"
+	notFound   = "ResourceNotFoundException"
+	conflict   = "ConflictException"
+)
+
+type service struct {
+	cfg      Config
+	channels Channels
+}
+
+// New returns the service's table over the channels.
+func New(cfg Config, channels Channels) *restjson.Service {
+	s := &service{cfg, channels}
+	return &restjson.Service{
+		SigningName: "ivs",
+		Operations:  s.operations(),
+		Invalid:     validation,
+		Failure:     "InternalServerException",
+		ErrorBody:   errorBody,
+		Answers: []restjson.Answer{
+			{Err: channel.ErrNotFound, Status: http.StatusNotFound, Type: notFound},
+			{Err: channel.ErrKeyNotFound, Status: http.StatusNotFound, Type: notFound},
+			{Err: channel.ErrNotBroadcasting, Status: http.StatusNotFound, Type: "ChannelNotBroadcasting"},
+			{Err: channel.ErrLive, Status: http.StatusConflict, Type: conflict},
+			{Err: channel.ErrTooMany, Status: http.StatusPaymentRequired, Type: "ServiceQuotaExceededException"},
+		},
+	}
+}
+
+// errorBody says the message twice: the model's member is exceptionMessage, but
+// without message the clients show none.
+func errorBody(e *restjson.Error, _ string) any {
+	return map[string]string{"exceptionMessage": e.Message, "message": e.Message}
+}
+
+// invalid is the answer to a request whose members contradict each other or
+// ask for what does not exist here.
+func invalid(format string, args ...any) error {
+	return restjson.Errorf(http.StatusBadRequest, validation, format, args...)
+}
+
+// arn names one of the service's resources.
+func (s *service) arn(region, kind, id string) string {
+	return fmt.Sprintf("arn:aws:ivs:%s:%s:%s/%s", region, s.cfg.Account, kind, id)
+}
+
+// id takes the resource's id out of its ARN. An ARN of another region or
+// account names nothing here.
+func (s *service) id(c restjson.Caller, kind, arn string) (string, bool) {
+	return strings.CutPrefix(arn, s.arn(c.Region, kind, ""))
+}
+
+// find returns the channel with the ARN.
+func (s *service) find(ctx context.Context, c restjson.Caller, arn string) (channel.Channel, error) {
+	id, ok := s.id(c, "channel", arn)
+	if !ok {
+		return channel.Channel{}, fmt.Errorf("%w: %s in %s", channel.ErrNotFound, arn, c.Region)
+	}
+	ch, err := s.channels.Get(ctx, channel.ID(id))
+	if err == nil && ch.Region != c.Region {
+		err = channel.ErrNotFound
+	}
+	if err != nil {
+		return channel.Channel{}, fmt.Errorf("%w: %s", err, arn)
+	}
+	return ch, nil
+}
+
+// playbackURL is where viewers watch the channel.
+func (s *service) playbackURL(ch channel.Channel) string {
+	return s.cfg.PublicURL.JoinPath("api/video/v1",
+		fmt.Sprintf("%s.%s.channel.%s.m3u8", ch.Region, s.cfg.Account, ch.ID)).String()
+}

@@ -1,0 +1,61 @@
+// Package mediapipelines is the Chime SDK Media Pipelines service: its
+// operations as a table, and between AWS's shapes and package connector's a
+// thin layer that reads ARNs and the nested settings of a live connector.
+package mediapipelines
+
+import (
+	"context"
+	"net/http"
+
+	"belfry.live/belfry/internal/api/restjson"
+	"belfry.live/belfry/internal/connector"
+)
+
+// Connectors is what the service needs of package connector.
+type Connectors interface {
+	Create(ctx context.Context, s connector.Spec) (connector.Pipeline, error)
+	Get(ctx context.Context, id connector.ID) (connector.Pipeline, error)
+	List(ctx context.Context, region string) ([]connector.Pipeline, error)
+	Delete(ctx context.Context, id connector.ID) error
+}
+
+// Config says how pipelines are named.
+type Config struct {
+	Account string
+}
+
+// Error types of the service.
+const (
+	badRequest    = "BadRequestException"
+	limitExceeded = "ResourceLimitExceededException"
+)
+
+type service struct {
+	cfg        Config
+	connectors Connectors
+}
+
+// New returns the service's table over the connectors.
+func New(cfg Config, connectors Connectors) *restjson.Service {
+	s := &service{cfg, connectors}
+	return &restjson.Service{
+		SigningName: "chime",
+		Operations:  s.operations(),
+		Invalid:     badRequest,
+		Failure:     "ServiceFailureException",
+		ErrorBody:   restjson.ChimeErrorBody,
+		Answers: []restjson.Answer{
+			{Err: connector.ErrNotFound, Status: http.StatusNotFound, Type: "NotFoundException"},
+			{Err: connector.ErrMeetingNotFound, Status: http.StatusBadRequest, Type: badRequest},
+			{Err: connector.ErrMeetingTaken, Status: http.StatusBadRequest, Type: limitExceeded},
+			{Err: connector.ErrTooMany, Status: http.StatusBadRequest, Type: limitExceeded},
+			{Err: connector.ErrTokenSpent, Status: http.StatusBadRequest, Type: badRequest},
+		},
+	}
+}
+
+// invalid is the answer to a request whose members contradict each other or
+// mean nothing.
+func invalid(format string, args ...any) error {
+	return restjson.Errorf(http.StatusBadRequest, badRequest, format, args...)
+}
