@@ -1,0 +1,272 @@
+package restjson
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+var errGone = errors.New("the thing is gone")
+
+// echo is a service whose one operation has a member of every shape, and
+// answers with its input as the table left it.
+var echo = &Service{
+	SigningName: "echo",
+	Invalid:     "BadRequestException",
+	Failure:     "ServiceFailureException",
+	ErrorBody:   ChimeErrorBody,
+	Answers:     []Answer{{errGone, http.StatusNotFound, "NotFoundException"}},
+	Operations: []Operation{
+		{
+			Name: "Echo", Method: http.MethodPut, Path: "/things/{ThingId}/echo", Query: "echo", Status: http.StatusCreated,
+			Input: []Member{
+				Required("ThingId", String(1, 36)),
+				Required("Name", String(2, 5).Matching(`[a-zß]*`, "small letters")),
+				Optional("Key", String(1, 3).Secret()),
+				Optional("Even", String(0, 9).Accepted(func(s string) bool { return len(s)%2 == 0 }, "of even length")),
+				Optional("Mode", Enum("On", "Off")),
+				Optional("Count", Integer(1, 10)),
+				Optional("Flag", Boolean()),
+				Optional("Items", List(Structure(Required("Id", String(1, 2)), Optional("Note", String(0, 9))), 1, 2)),
+				Optional("Tags", Map(String(1, 3).Matching(`[a-z]*`, "small letters"), String(0, 3), 2)),
+				Query("max-results", "MaxResults", Integer(1, 100)),
+				Query("next-token", "NextToken", String(1, 4)),
+			},
+			Do: func(_ context.Context, _ Caller, in Document) (any, error) { return in, nil },
+		},
+		{
+			Name: "Remove", Method: http.MethodDelete, Path: "/things/{ThingId}", Status: http.StatusNoContent,
+			Input: []Member{Required("ThingId", String(1, 36))},
+			Do: Act(func(_ context.Context, _ Caller, in struct{ ThingId string }) error {
+				switch in.ThingId {
+				case "gone":
+					return fmt.Errorf("%w: %s", errGone, in.ThingId)
+				case "bug":
+					return errors.New("a text that is none of the client's business")
+				case "busy":
+					return Errorf(http.StatusConflict, "ConflictException", "%s is busy", in.ThingId)
+				}
+				return nil
+			}),
+		},
+	},
+}
+
+// call sends a request to the service, past authentication.
+func call(t testing.TB, method, target, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(method, "/", nil)
+	path, query, _ := strings.Cut(target, "?")
+	r.URL.RawQuery = query
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	c, ok := echo.Find(method, path, values)
+	if !ok {
+		w.WriteHeader(http.StatusTeapot) // no operation
+		return w
+	}
+	_ = echo.Serve(w, r, c, Caller{}, []byte(body), "id")
+	return w
+}
+
+const target = "/things/a%2Fb/echo?operation=echo"
+
+func TestInput(t *testing.T) {
+	for _, c := range []struct{ name, target, body, want string }{
+		{"path", target, `{"Name":"ab"}`, `{"Name":"ab","ThingId":"a/b"}`},
+		{"doubled slashes", "//things//x/echo?operation=echo", `{"Name":"ab"}`, `{"Name":"ab","ThingId":"x"}`},
+		{"query", target + "&max-results=7&next-token=t", `{"Name":"ab"}`, `{"MaxResults":7,"Name":"ab","NextToken":"t","ThingId":"a/b"}`},
+		{"empty query values are absent", target + "&max-results=&next-token=", `{"Name":"ab"}`, `{"Name":"ab","ThingId":"a/b"}`},
+		{"a member of the query does not come in the body", target, `{"Name":"ab","MaxResults":"x"}`, `{"Name":"ab","ThingId":"a/b"}`},
+		{"a member of the path does not come in the body", target, `{"Name":"ab","ThingId":"z"}`, `{"Name":"ab","ThingId":"a/b"}`},
+		{"unknown members and nulls are dropped", target, `{"Name":"ab","Mode":null,"Extra":[{}],"Items":[{"Id":"1","Note":null,"X":1}]}`, `{"Items":[{"Id":"1"}],"Name":"ab","ThingId":"a/b"}`},
+		{"characters are counted, not bytes", target, `{"Name":"ßßßßß"}`, `{"Name":"ßßßßß","ThingId":"a/b"}`},
+		{
+			"everything", target,
+			`{"Name":"ab","Key":"k","Even":"","Mode":"On","Count":10,"Flag":false,"Items":[{"Id":"1"},{"Id":"2","Note":""}],"Tags":{"a":"","b":"x"}}`,
+			`{"Count":10,"Even":"","Flag":false,"Items":[{"Id":"1"},{"Id":"2","Note":""}],"Key":"k","Mode":"On","Name":"ab","Tags":{"a":"","b":"x"},"ThingId":"a/b"}`,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := call(t, http.MethodPut, c.target, c.body)
+			if got := strings.TrimSpace(w.Body.String()); w.Code != http.StatusCreated || got != c.want {
+				t.Errorf("got %d %s, want %d %s", w.Code, got, http.StatusCreated, c.want)
+			}
+			if got := w.Header().Get("Content-Type"); got != "application/json" {
+				t.Errorf("got content type %q, want application/json", got)
+			}
+		})
+	}
+}
+
+// An error names the member, the limit and the value.
+func TestInputErrors(t *testing.T) {
+	for _, c := range []struct{ body, says string }{
+		{``, "Name is required"},
+		{`{}`, "Name is required"},
+		{`{"Name":null}`, "Name is required"},
+		{`[]`, "the body must be a JSON object, got a list"},
+		{`{"Name":`, "the body is not JSON"},
+		{`{} {}`, "the body goes on after its JSON object"},
+		{`{"Name":7}`, "Name must be a string, got a number"},
+		{`{"Name":"a"}`, `Name must have 2 to 5 characters, got 1: "a"`},
+		{`{"Name":"abcdef"}`, `Name must have 2 to 5 characters, got 6: "abcdef"`},
+		{`{"Name":"ab1"}`, `Name must be small letters: "ab1"`},
+		{`{"Name":"` + strings.Repeat("ß", 200) + `"}`, `got 200: "` + strings.Repeat("ß", 50) + `"…`},
+		{`{"Name":"ab","Key":"secret"}`, "Key must have 1 to 3 characters, got 6"},
+		{`{"Name":"ab","Even":"abc"}`, `Even must be of even length: "abc"`},
+		{`{"Name":"ab","Mode":"on"}`, `Mode must be On or Off: "on"`},
+		{`{"Name":"ab","Mode":true}`, "Mode must be a string, got a truth value"},
+		{`{"Name":"ab","Count":11}`, `Count must be a whole number from 1 to 10: "11"`},
+		{`{"Name":"ab","Count":1.5}`, `Count must be a whole number from 1 to 10: "1.5"`},
+		{`{"Name":"ab","Count":99999999999999999999}`, "Count must be a whole number from 1 to 10"},
+		{`{"Name":"ab","Count":"1"}`, "Count must be a number, got a string"},
+		{`{"Name":"ab","Flag":"true"}`, "Flag must be true or false, got a string"},
+		{`{"Name":"ab","Items":[]}`, "Items must have 1 to 2 items, got 0"},
+		{`{"Name":"ab","Items":{}}`, "Items must be a list, got an object"},
+		{`{"Name":"ab","Items":[{"Id":"1"},{}]}`, "Items[1].Id is required"},
+		{`{"Name":"ab","Items":[null]}`, "Items[0] must be an object, got null"},
+		{`{"Name":"ab","Items":[{"Id":"123"}]}`, `Items[0].Id must have 1 to 2 characters, got 3: "123"`},
+		{`{"Name":"ab","Tags":[]}`, "Tags must be an object, got a list"},
+		{`{"Name":"ab","Tags":{"a":"","b":"","c":""}}`, "Tags must have 0 to 2 pairs, got 3"},
+		{`{"Name":"ab","Tags":{"A":""}}`, `a key of Tags must be small letters: "A"`},
+		{`{"Name":"ab","Tags":{"a":1}}`, "Tags.a must be a string, got a number"},
+	} {
+		t.Run(c.body, func(t *testing.T) {
+			w := call(t, http.MethodPut, target, c.body)
+			checkError(t, w, http.StatusBadRequest, "BadRequestException", c.says)
+			if strings.Contains(w.Body.String(), "secret") {
+				t.Errorf("got %s, want the secret left out", w.Body)
+			}
+		})
+	}
+	w := call(t, http.MethodPut, target+"&max-results=many", `{"Name":"ab"}`)
+	checkError(t, w, http.StatusBadRequest, "BadRequestException", `MaxResults must be a whole number from 1 to 100: "many"`)
+}
+
+func checkError(t *testing.T, w *httptest.ResponseRecorder, status int, kind, says string) {
+	t.Helper()
+	var body struct{ Code, Message, RequestId string }
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
+		t.Fatalf("got body %q, want JSON", w.Body)
+	}
+	if w.Code != status || w.Header().Get("X-Amzn-ErrorType") != kind || !strings.Contains(body.Message, says) {
+		t.Errorf("got %d %s %q, want %d %s saying %q", w.Code, w.Header().Get("X-Amzn-ErrorType"), body.Message, status, kind, says)
+	}
+	if want := strings.TrimSuffix(kind, "Exception"); body.Code != want || body.RequestId != "id" {
+		t.Errorf("got code %q and request id %q, want %q and id", body.Code, body.RequestId, want)
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	w := call(t, http.MethodDelete, "/things/x", "")
+	if w.Code != http.StatusNoContent || w.Body.Len() != 0 {
+		t.Errorf("got %d %q, want %d and no body", w.Code, w.Body, http.StatusNoContent)
+	}
+	checkError(t, call(t, http.MethodDelete, "/things/gone", ""), http.StatusNotFound, "NotFoundException", "the thing is gone: gone")
+	checkError(t, call(t, http.MethodDelete, "/things/busy", ""), http.StatusConflict, "ConflictException", "busy is busy")
+	w = call(t, http.MethodDelete, "/things/bug", "")
+	checkError(t, w, http.StatusInternalServerError, "ServiceFailureException", "internal error")
+	if strings.Contains(w.Body.String(), "business") {
+		t.Errorf("got %s, want the cause kept back", w.Body)
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	for _, c := range []struct{ method, target string }{
+		{http.MethodPut, "/things/x/echo"},                  // without the operation
+		{http.MethodPut, "/things/x/echo?operation=other"},  //
+		{http.MethodDelete, "/things/x?operation=echo"},     //
+		{http.MethodPost, "/things/x/echo?operation=echo"},  // another method
+		{http.MethodPut, "/things/x/y/echo?operation=echo"}, // one segment more
+		{http.MethodPut, "/things/echo?operation=echo"},     // one less
+		{http.MethodPut, "/things/%zz/echo?operation=echo"}, // not an escape
+		{http.MethodPut, "/Things/x/echo?operation=echo"},   // case counts
+		{http.MethodPut, "/things/x%2Fecho?operation=echo"}, // no separator
+		{http.MethodPut, "/base/things/x/echo?operation=echo"},
+	} {
+		if w := call(t, c.method, c.target, `{"Name":"ab"}`); w.Code != http.StatusTeapot {
+			t.Errorf("%s %s: got %d, want no operation", c.method, c.target, w.Code)
+		}
+	}
+	for path, want := range map[string]bool{"/things/x": true, "//things///x/": true, "/things/x/echo": true, "/things": false, "/": false} {
+		if got := echo.Claims(path); got != want {
+			t.Errorf("claims %s: got %t, want %t", path, got, want)
+		}
+	}
+}
+
+func TestPage(t *testing.T) {
+	self := func(s string) string { return s }
+	all := func() []string { return []string{"d", "b", "a", "c", "e"} }
+	var got []string
+	token := ""
+	for range 3 {
+		page, next, err := Page(all(), self, "letters", token, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, strings.Join(page, ""))
+		token = next
+	}
+	if want := "ab cd e"; strings.Join(got, " ") != want || token != "" {
+		t.Errorf("got pages %q and token %q, want %q and none", got, token, want)
+	}
+
+	_, token, _ = Page(all(), self, "letters", "", 2)
+	page, _, err := Page([]string{"a", "d", "e"}, self, "letters", token, 2) // b has gone
+	if err != nil || strings.Join(page, "") != "de" {
+		t.Errorf("got %q (%v), want the page to go on with d", page, err)
+	}
+	for _, wrong := range []string{"x", "!", token + "x"} {
+		if _, _, err := Page(all(), self, "letters", wrong, 2); err == nil {
+			t.Errorf("token %q: got no error, want one", wrong)
+		}
+	}
+	if _, _, err := Page(all(), self, "numbers", token, 2); err == nil {
+		t.Error("token of another list: got no error, want one")
+	}
+	if page, next, err := Page(nil, self, "letters", "", 2); len(page) != 0 || next != "" || err != nil {
+		t.Errorf("of nothing: got %q %q (%v), want nothing", page, next, err)
+	}
+}
+
+func TestTime(t *testing.T) {
+	text, err := json.Marshal(Time(time.Date(2026, 3, 4, 6, 6, 7, 89_500_000, time.FixedZone("", 3600))))
+	if want := `"2026-03-04T05:06:07.089Z"`; err != nil || string(text) != want {
+		t.Errorf("got %s (%v), want %s", text, err, want)
+	}
+}
+
+// FuzzInput sends bodies and queries: whatever comes, the answer is a success
+// or says what is wrong.
+func FuzzInput(f *testing.F) {
+	f.Add("max-results=7&next-token=t", `{"Name":"ab"}`)
+	f.Add("", `{"Name":"ab","Key":"k","Even":"","Mode":"On","Count":10,"Flag":false,"Items":[{"Id":"1"},{"Id":"2","Note":""}],"Tags":{"a":"","b":"x"}}`)
+	f.Add("max-results=%zz", `{"Name":{"Name":{"Name":[[[[null]]]]}}}`)
+	f.Add("a;b", `{"Name":"\ud800","Count":1e999}`)
+	f.Fuzz(func(t *testing.T, query, body string) {
+		if _, err := url.ParseQuery(query); err != nil {
+			t.Skip() // the API refuses these before
+		}
+		w := call(t, http.MethodPut, "/things/x/echo?operation=echo&"+query, body)
+		switch w.Code {
+		case http.StatusCreated, http.StatusBadRequest:
+		default:
+			t.Errorf("got %d %s, want %d or %d", w.Code, w.Body, http.StatusCreated, http.StatusBadRequest)
+		}
+		if !json.Valid(w.Body.Bytes()) {
+			t.Errorf("got %q, want JSON", w.Body)
+		}
+	})
+}
