@@ -1,0 +1,156 @@
+package rtc
+
+import (
+	"context"
+	"time"
+
+	"belfry.live/belfry/internal/meeting/sfu"
+	"github.com/pion/rtcp"
+)
+
+const (
+	feedbackTick   = 50 * time.Millisecond  // lost packets are asked for again
+	twccInterval   = 100 * time.Millisecond // what browsers expect
+	reportInterval = time.Second
+)
+
+// feedbackLoop sends RTCP that time asks for.
+func (p *Peer) feedbackLoop(ctx context.Context) error {
+	ticker := time.NewTicker(feedbackTick)
+	defer ticker.Stop()
+	f := feedback{peer: p, reported: make(map[uint32]bool)}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-ticker.C:
+			f.tick(now)
+		}
+	}
+}
+
+// A feedback is touched by the feedback loop alone.
+type feedback struct {
+	peer       *Peer
+	lastTWCC   time.Time
+	lastReport time.Time
+	reported   map[uint32]bool // streams whose first report has gone out
+	seqs       []uint16
+}
+
+func (f *feedback) tick(now time.Time) {
+	p := f.peer
+	in := &p.in
+	var twccPackets []rtcp.Packet
+	in.mu.Lock()
+	ssrc := in.video.ssrc
+	f.seqs = in.video.ask(f.seqs[:0], now, in.rtt)
+	lost := in.video.lost()
+	if in.heard && now.Sub(f.lastTWCC) >= twccInterval {
+		f.lastTWCC, in.heard = now, false
+		twccPackets = in.twcc.BuildFeedbackPacket()
+	}
+	in.mu.Unlock()
+
+	if len(f.seqs) > 0 {
+		p.sendNACK(ssrc, f.seqs)
+	}
+	for _, pkt := range twccPackets {
+		p.sendRTCP(pkt)
+	}
+	if pub := p.video.current(); pub != nil {
+		if lost {
+			pub.RequestKeyFrame()
+		}
+		pub.Tick(now)
+	}
+	f.report(now)
+}
+
+// report sends sender and receiver reports: all of them once a second, and
+// the first of a new stream at once, for no client can put audio and video in
+// step before.
+func (f *feedback) report(now time.Time) {
+	all := now.Sub(f.lastReport) >= reportInterval
+	var packets []rtcp.Packet
+	for _, r := range f.peer.senderReports(now) {
+		if all || !f.reported[r.SSRC] {
+			f.reported[r.SSRC] = true
+			packets = append(packets, &rtcp.SenderReport{
+				SSRC:        r.SSRC,
+				NTPTime:     toNTP(now),
+				RTPTime:     r.Timestamp,
+				PacketCount: r.Packets,
+				OctetCount:  r.Octets,
+			})
+		}
+	}
+	if all {
+		f.lastReport = now
+		packets = f.peer.addReceiverReports(packets, now)
+	}
+	if len(packets) == 0 {
+		return
+	}
+	f.peer.sendRTCP(append(packets, f.peer.sourceDescription())...)
+}
+
+func (p *Peer) senderReports(now time.Time) []sfu.Report {
+	var list []sfu.Report
+	if r, ok := p.out.mixReport(now); ok {
+		list = append(list, r)
+	}
+	for _, s := range p.plan.Load().subscribers {
+		if r, ok := s.Report(now); ok {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// addReceiverReports adds what was received of the client to the first sender
+// report, or in a report of its own.
+func (p *Peer) addReceiverReports(packets []rtcp.Packet, now time.Time) []rtcp.Packet {
+	var blocks []rtcp.ReceptionReport
+	p.in.mu.Lock()
+	for _, r := range []*receiver{&p.in.audio, &p.in.video} {
+		if b, ok := r.report(now); ok {
+			blocks = append(blocks, b)
+		}
+	}
+	p.in.mu.Unlock()
+	if len(blocks) == 0 {
+		return packets
+	}
+	if len(packets) > 0 {
+		packets[0].(*rtcp.SenderReport).Reports = blocks
+		return packets
+	}
+	return append(packets, &rtcp.ReceiverReport{SSRC: p.out.audioSSRC, Reports: blocks})
+}
+
+func (p *Peer) sourceDescription() rtcp.Packet {
+	return &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
+		Source: p.out.audioSSRC,
+		Items:  []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: p.writer.cname}},
+	}}}
+}
+
+func (p *Peer) sendNACK(ssrc uint32, seqs []uint16) {
+	p.sendRTCP(&rtcp.TransportLayerNack{
+		SenderSSRC: p.out.audioSSRC,
+		MediaSSRC:  ssrc,
+		Nacks:      rtcp.NackPairsFromSequenceNumbers(seqs),
+	})
+}
+
+// askForKeyFrame is called by the publisher, from any goroutine.
+func (p *Peer) askForKeyFrame() {
+	p.in.mu.Lock()
+	ssrc := p.in.video.ssrc
+	p.in.mu.Unlock()
+	if ssrc == 0 {
+		return
+	}
+	p.sendRTCP(&rtcp.PictureLossIndication{SenderSSRC: p.out.audioSSRC, MediaSSRC: ssrc})
+}

@@ -1,0 +1,280 @@
+package rtc
+
+import (
+	"context"
+	"slices"
+
+	"belfry.live/belfry/internal/meeting/sfu"
+	"github.com/pion/interceptor/pkg/twcc"
+)
+
+// A payloadKind says what packets of a payload type are.
+type payloadKind uint8
+
+const (
+	notAgreed payloadKind = iota
+	audioRTP
+	videoRTP
+	videoRTX
+)
+
+type payloadType struct {
+	kind   payloadKind
+	format sfu.Format // of video, also of what RTX carries
+}
+
+// A plan is what the last offer and answer have agreed on. The packet path
+// reads it without a lock, so it is never changed.
+type plan struct {
+	types       [128]payloadType
+	audioLevel  uint8 // ids of header extensions, 0: none
+	twcc        uint8
+	camera      bool
+	cameraSSRC  uint32            // as declared, 0: not
+	repairs     map[uint32]uint32 // RTX SSRC -> media SSRC, as declared
+	subscribers map[uint32]*sfu.Subscriber
+}
+
+// A receive is a section that the client receives on, for as long as its mid
+// lives.
+type receive struct {
+	ssrc, rtx  uint32
+	types      []sfu.PayloadType
+	subscriber *sfu.Subscriber
+	source     *sfu.Publisher
+}
+
+// Negotiate answers an offer. If it fails nothing has changed, and the error
+// is an ErrOffer if the client is to blame.
+func (p *Peer) Negotiate(ctx context.Context, o Offer) (Answer, error) {
+	p.negotiating.Lock()
+	defer p.negotiating.Unlock()
+	if p.over {
+		return Answer{}, ErrClosed
+	}
+	parsed, err := parseOffer(o.SDP)
+	if err != nil {
+		return Answer{}, err
+	}
+	first := p.client.ufrag == ""
+	switch c := parsed.credentials; {
+	case first:
+		if err := p.learnCandidates(ctx); err != nil {
+			return Answer{}, err
+		}
+	case c.ufrag != p.client.ufrag || c.pwd != p.client.pwd:
+		return Answer{}, offerError("ICE restart")
+	case c.print != p.client.print:
+		return Answer{}, offerError("another certificate")
+	}
+
+	n := negotiation{peer: p, offer: parsed, plan: new(plan), receives: make(map[string]*receive)}
+	if err := n.decide(o); err != nil {
+		return Answer{}, err
+	}
+	if first {
+		if err := p.start(parsed.credentials); err != nil {
+			return Answer{}, err
+		}
+		p.client = parsed.credentials
+	}
+	n.apply()
+	return Answer{SDP: p.writer.write(parsed, n.sections), Tracks: n.tracks}, nil
+}
+
+func (p *Peer) learnCandidates(ctx context.Context) error {
+	select {
+	case <-p.gathered:
+	case <-p.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	var err error
+	p.writer.candidates, err = p.t.candidates(p.agent)
+	return err
+}
+
+// A negotiation is one offer being answered.
+type negotiation struct {
+	peer  *Peer
+	offer *offer
+
+	// What is decided.
+	sections  []answerSection
+	tracks    []Track
+	plan      *plan
+	audioType uint32 // for the mix, or noType
+	receives  map[string]*receive
+}
+
+// decide goes through the sections; it changes nothing outside.
+func (n *negotiation) decide(o Offer) error {
+	n.audioType = noType
+	n.plan.subscribers = make(map[uint32]*sfu.Subscriber)
+	audio, videos := false, 0
+	for i := range n.offer.sections {
+		m := &n.offer.sections[i]
+		s := answerSection{offered: m, rejected: true}
+		switch {
+		case m.kind == "audio" && !audio && !m.stopped(n.offer.bundle):
+			audio = true
+			if s.formats = chooseAudio(m); len(s.formats) == 0 {
+				return offerError("no Opus in section %q", m.mid)
+			}
+			n.decideAudio(&s)
+		case m.kind == "video":
+			index := videos
+			videos++
+			if m.stopped(n.offer.bundle) {
+				break
+			}
+			if s.formats = chooseVideo(m); len(s.formats) == 0 {
+				break
+			}
+			if index == 0 {
+				n.decideCamera(&s, o.Publish)
+				break
+			}
+			var source *sfu.Publisher
+			if index < len(o.Receive) {
+				source = o.Receive[index].Source
+			}
+			n.decideReceive(&s, index, source)
+		}
+		n.sections = append(n.sections, s)
+	}
+	return nil
+}
+
+func (n *negotiation) decideAudio(s *answerSection) {
+	m := s.offered
+	s.rejected = false
+	s.extensions = chooseExtensions(m, false)
+	s.direction = reverse(m.direction)
+	if m.direction.receives() {
+		s.msid, s.ssrc = "audio audio", n.peer.out.audioSSRC
+		n.audioType = uint32(s.formats[0].typ)
+	}
+	if m.direction.sends() {
+		n.plan.types[s.formats[0].typ] = payloadType{kind: audioRTP}
+		n.plan.audioLevel = extensionID(s.extensions, uriAudioLevel)
+		n.plan.twcc = extensionID(s.extensions, uriTWCC)
+	}
+}
+
+// decideCamera answers the first video section. An answer of sendrecv, though
+// nothing is sent, lets the client's choice of codec count.
+func (n *negotiation) decideCamera(s *answerSection, publish bool) {
+	m := s.offered
+	s.rejected = false
+	s.extensions = chooseExtensions(m, false)
+	s.direction = inactive
+	if !publish || !m.direction.sends() {
+		return
+	}
+	s.direction = reverse(m.direction)
+	n.plan.camera = true
+	if id := extensionID(s.extensions, uriTWCC); id != 0 {
+		n.plan.twcc = id
+	}
+	for _, f := range s.formats {
+		n.plan.types[f.typ] = payloadType{kind: videoRTP, format: f.video}
+		if f.rtx != 0 {
+			n.plan.types[f.rtx] = payloadType{kind: videoRTX, format: f.video}
+		}
+	}
+	n.plan.repairs = m.repairs
+	if len(m.ssrcs) > 0 {
+		n.plan.cameraSSRC = m.ssrcs[0]
+	}
+}
+
+func (n *negotiation) decideReceive(s *answerSection, index int, source *sfu.Publisher) {
+	m := s.offered
+	s.rejected = false
+	s.extensions = chooseExtensions(m, true)
+	s.direction = inactive
+	types := make([]sfu.PayloadType, len(s.formats))
+	for i, f := range s.formats {
+		types[i] = sfu.PayloadType{Format: f.video, Type: f.typ, RTX: f.rtx}
+	}
+	if !m.direction.receives() {
+		source = nil
+	}
+	before := n.peer.receives[m.mid]
+	if before == nil && source == nil {
+		return
+	}
+	r := &receive{types: types, source: source}
+	if before != nil && slices.Equal(before.types, types) {
+		r.ssrc, r.rtx, r.subscriber = before.ssrc, before.rtx, before.subscriber
+	} else {
+		r.ssrc, r.rtx = randomUint32(), randomUint32()
+		r.subscriber = sfu.NewSubscriber(sfu.SubscriberConfig{
+			Sink:         &n.peer.out,
+			SSRC:         r.ssrc,
+			RTXSSRC:      r.rtx,
+			PayloadTypes: types,
+		})
+	}
+	n.receives[m.mid] = r
+	if source == nil {
+		return
+	}
+	s.direction = sendOnly
+	s.msid = "v_" + m.mid + " t_" + m.mid
+	s.ssrc = r.ssrc
+	if slices.ContainsFunc(types, func(t sfu.PayloadType) bool { return t.RTX != 0 }) {
+		s.rtx = r.rtx
+	}
+	n.plan.subscribers[r.ssrc] = r.subscriber
+	n.tracks = append(n.tracks, Track{MID: m.mid, SSRC: r.ssrc, Section: index})
+}
+
+// apply makes the plan the peer's.
+func (n *negotiation) apply() {
+	p := n.peer
+	if n.plan.twcc != 0 {
+		p.in.mu.Lock()
+		if p.in.twcc == nil {
+			p.in.twcc = twcc.NewRecorder(p.out.audioSSRC)
+		}
+		p.in.mu.Unlock()
+	}
+	p.plan.Store(n.plan)
+	p.out.audioType.Store(n.audioType)
+	p.video.switchTo(n.plan.camera)
+	for mid, old := range p.receives {
+		if r := n.receives[mid]; r == nil || r.subscriber != old.subscriber {
+			old.subscriber.Close()
+		}
+	}
+	p.receives = n.receives
+	if !p.connected {
+		return // attach will
+	}
+	for _, r := range p.receives {
+		r.subscriber.SetSource(r.source)
+	}
+}
+
+func extensionID(list []extension, uri string) uint8 {
+	for _, e := range list {
+		if e.uri == uri {
+			return uint8(e.id)
+		}
+	}
+	return 0
+}
+
+// reverse returns what the answerer does when the offerer does d.
+func reverse(d direction) direction {
+	switch d {
+	case sendOnly:
+		return recvOnly
+	case recvOnly:
+		return sendOnly
+	}
+	return d
+}
