@@ -18,6 +18,9 @@ const (
 	outliers = window / 50
 	// calm is how long after a late packet the delay stays as it is.
 	calm = 2 * time.Second
+	// shrink is how much of the delay goes in a second at most: a percent,
+	// which sound can be played faster without notice.
+	shrink = 10 * time.Millisecond
 	// leap is how far a packet may be from its time before it counts as
 	// another stream's.
 	leap = 5 * time.Second
@@ -75,8 +78,8 @@ func (p *playout) add(timestamp uint32, arrival time.Time) bool {
 	return true
 }
 
-// look takes stock of the window and lets go of a quarter of the delay that is
-// too much.
+// look takes stock of the window and lets go of some of the delay that is too
+// much.
 func (p *playout) look(now time.Time) {
 	p.looked = now
 	ways := p.sorted[:copy(p.sorted[:], p.ways[:min(p.count, window)])]
@@ -88,7 +91,7 @@ func (p *playout) look(now time.Time) {
 	case want > p.offset:
 		p.offset = want
 	case now.Sub(p.widened) >= calm:
-		p.offset -= (p.offset - want + 3) / 4
+		p.offset -= min((p.offset-want+3)/4, shrink)
 	}
 }
 
