@@ -1,0 +1,187 @@
+package meeting
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"belfry.live/belfry/internal/store"
+)
+
+// A record is all that is kept of a meeting. Its attendees are in it, so that
+// limits hold and names stay unique whoever writes, and all ends in one write.
+type record struct {
+	Meeting   Meeting
+	Attendees []Attendee // by creation
+}
+
+func (r *record) attendee(id AttendeeID) (Attendee, bool) {
+	i := slices.IndexFunc(r.Attendees, func(a Attendee) bool { return a.ID == id })
+	if i < 0 {
+		return Attendee{}, false
+	}
+	return r.Attendees[i], true
+}
+
+func (r *record) named(externalUserID string) (Attendee, bool) {
+	i := slices.IndexFunc(r.Attendees, func(a Attendee) bool { return a.ExternalUserID == externalUserID })
+	if i < 0 {
+		return Attendee{}, false
+	}
+	return r.Attendees[i], true
+}
+
+// records is the table of meetings, by id, and that of the request tokens of
+// those that live.
+type records struct {
+	meetings store.Table
+	tokens   store.Table // tokenKey -> meeting id
+}
+
+func openRecords(ctx context.Context, tables store.Tables) (records, error) {
+	var r records
+	var err error
+	if r.meetings, err = tables.Table(ctx, "meetings", store.TableConfig{}); err != nil {
+		return records{}, err
+	}
+	if r.tokens, err = tables.Table(ctx, "meeting-tokens", store.TableConfig{}); err != nil {
+		return records{}, err
+	}
+	return r, nil
+}
+
+func (r records) load(ctx context.Context, id ID) (rec record, revision uint64, err error) {
+	if uuid.Validate(string(id)) != nil {
+		return record{}, 0, ErrNotFound // no key of ours, maybe none at all
+	}
+	got, err := r.meetings.Get(ctx, string(id))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return record{}, 0, ErrNotFound
+	case err != nil:
+		return record{}, 0, err
+	}
+	rec, err = parseRecord(got)
+	return rec, got.Revision, err
+}
+
+func parseRecord(r store.Record) (rec record, err error) {
+	if err := json.Unmarshal(r.Value, &rec); err != nil {
+		return record{}, fmt.Errorf("read the record of meeting %s: %w", r.Key, err)
+	}
+	return rec, nil
+}
+
+func (r records) create(ctx context.Context, rec record) error {
+	value, err := json.Marshal(rec)
+	if err != nil {
+		return fmt.Errorf("write the record of meeting %s: %w", rec.Meeting.ID, err)
+	}
+	_, err = r.meetings.Create(ctx, string(rec.Meeting.ID), value)
+	return err
+}
+
+// update changes a record, again and again until nobody else changed it
+// meanwhile. If change returns an error, nothing is written.
+func (r records) update(ctx context.Context, id ID, change func(*record) error) error {
+	for {
+		rec, revision, err := r.load(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := change(&rec); err != nil {
+			return err
+		}
+		value, err := json.Marshal(rec)
+		if err != nil {
+			return fmt.Errorf("write the record of meeting %s: %w", id, err)
+		}
+		_, err = r.meetings.Update(ctx, string(id), value, revision)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// remove forgets the meeting, or returns ErrNotFound.
+func (r records) remove(ctx context.Context, id ID) error {
+	rec, _, err := r.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	err = r.meetings.Delete(ctx, string(id), 0)
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	if rec.Meeting.RequestToken == "" {
+		return nil
+	}
+	// A token whose meeting is gone means nothing; a leftover does no harm.
+	key := tokenKey(rec.Meeting.Spec)
+	held, err := r.tokens.Get(ctx, key)
+	if err == nil && string(held.Value) == string(id) {
+		err = r.tokens.Delete(ctx, key, held.Revision)
+	}
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// holder returns the living meeting that the token was used for.
+func (r records) holder(ctx context.Context, spec Spec) (Meeting, uint64, error) {
+	held, err := r.tokens.Get(ctx, tokenKey(spec))
+	if errors.Is(err, store.ErrNotFound) {
+		return Meeting{}, 0, ErrNotFound
+	}
+	if err != nil {
+		return Meeting{}, 0, err
+	}
+	rec, _, err := r.load(ctx, ID(held.Value))
+	return rec.Meeting, held.Revision, err
+}
+
+// claim gives the token to the new meeting m, whose record stands, unless
+// another living meeting has it: that one is returned then.
+func (r records) claim(ctx context.Context, m Meeting) (Meeting, error) {
+	key := tokenKey(m.Spec)
+	for {
+		_, err := r.tokens.Create(ctx, key, []byte(m.ID))
+		if !errors.Is(err, store.ErrExists) {
+			return m, err
+		}
+		other, revision, err := r.holder(ctx, m.Spec)
+		if err == nil {
+			return other, nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return Meeting{}, err
+		}
+		if revision == 0 {
+			continue // let go in between
+		}
+		_, err = r.tokens.Update(ctx, key, []byte(m.ID), revision)
+		if !errors.Is(err, store.ErrConflict) {
+			return m, err
+		}
+	}
+}
+
+// tokenKey is a hash because the table's keys take fewer characters than
+// tokens do.
+func tokenKey(s Spec) string {
+	h := sha256.New()
+	h.Write([]byte(s.Region))
+	h.Write([]byte{0})
+	h.Write([]byte(s.RequestToken))
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,155 @@
+package meeting
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"belfry.live/belfry/internal/wire/chime"
+)
+
+// A rosterEntry is what is told of somebody present.
+type rosterEntry struct {
+	streamID       uint32
+	attendee       AttendeeID
+	externalUserID string
+	muted          bool
+}
+
+func (s *seat) entry() rosterEntry {
+	return rosterEntry{s.streamID, s.attendee.ID, s.attendee.ExternalUserID, s.muted}
+}
+
+// Clients read an entry by which fields are there; see the schema.
+
+func (e rosterEntry) presence() *chime.AudioStreamIdInfo {
+	return &chime.AudioStreamIdInfo{
+		AudioStreamId:  proto.Uint32(e.streamID),
+		AttendeeId:     proto.String(string(e.attendee)),
+		ExternalUserId: proto.String(e.externalUserID),
+		Muted:          proto.Bool(e.muted),
+	}
+}
+
+func muteChange(streamID uint32, muted bool) *chime.AudioStreamIdInfo {
+	return &chime.AudioStreamIdInfo{AudioStreamId: proto.Uint32(streamID), Muted: proto.Bool(muted)}
+}
+
+// departure has no muted field: any, even false, would make it a mute change.
+func departure(streamID uint32, dropped bool) *chime.AudioStreamIdInfo {
+	i := &chime.AudioStreamIdInfo{AudioStreamId: proto.Uint32(streamID)}
+	if dropped {
+		i.Dropped = proto.Bool(true)
+	}
+	return i
+}
+
+func rosterFrame(streams ...*chime.AudioStreamIdInfo) *chime.Frame {
+	f := chime.New(chime.Frame_AUDIO_STREAM_ID_INFO, time.Now())
+	f.AudioStreamIdInfo = &chime.AudioStreamIdInfoFrame{Streams: streams}
+	return f
+}
+
+// tellPresent sends a frame to everybody who knows the roster, but one.
+func (r *room) tellPresent(f *chime.Frame, but *seat) {
+	if r.ending || r.stopping {
+		return // everybody is being told to go
+	}
+	message := chime.Append(nil, f)
+	for _, s := range r.seats {
+		if s.present && s != but {
+			s.session.Send(message)
+		}
+	}
+}
+
+// arrived puts s into the roster: its media is connected. It is told of all,
+// itself included, and all are told of it; what they knew of its connection
+// before goes in the same frame, after the new entry.
+func (r *room) arrived(s *seat) {
+	if s.out {
+		s.leaveMix()
+		return
+	}
+	s.present, s.streamID = true, r.next()
+	if p := s.participant.Load(); p != nil {
+		p.SetMuted(s.muted)
+	}
+	if !s.hidden {
+		news := []*chime.AudioStreamIdInfo{s.entry().presence()}
+		if old, ok := r.awaited[s.attendee.ID]; ok {
+			delete(r.awaited, s.attendee.ID)
+			news = append(news, departure(old.streamID, false))
+		}
+		r.tellPresent(rosterFrame(news...), s)
+	}
+	var all []*chime.AudioStreamIdInfo
+	for _, other := range r.seats {
+		if other.present && !other.hidden {
+			all = append(all, other.entry().presence())
+		}
+	}
+	for _, e := range r.awaited {
+		all = append(all, e.presence())
+	}
+	s.send(rosterFrame(all...))
+}
+
+func (r *room) announceLeave(streamID uint32, dropped bool) {
+	r.tellPresent(rosterFrame(departure(streamID, dropped)), nil)
+}
+
+// forgetAwaited takes out of the roster whom nobody will replace any more.
+func (r *room) forgetAwaited(id AttendeeID) {
+	if e, ok := r.awaited[id]; ok {
+		delete(r.awaited, id)
+		r.announceLeave(e.streamID, true)
+	}
+}
+
+// setMuted follows the microphone and tells everybody, s included.
+func (r *room) setMuted(s *seat, muted bool) {
+	if s.muted == muted || s.out {
+		return
+	}
+	s.muted = muted
+	if p := s.participant.Load(); p != nil {
+		p.SetMuted(muted)
+	}
+	if s.present && !s.hidden {
+		r.tellPresent(rosterFrame(muteChange(s.streamID, muted)), nil)
+	}
+}
+
+// sendVolumes tells who speaks and how loud. Who is not listed is silent, so
+// when the last one falls silent one more frame says that.
+func (r *room) sendVolumes() {
+	r.levels = r.mixer.Levels(r.levels[:0])
+	var states []*chime.AudioAttendeeState
+	for _, l := range r.levels {
+		s := r.seats[AttendeeID(l.ID)]
+		if s == nil || !s.present || s.hidden {
+			continue
+		}
+		states = append(states, volume(s.streamID, l.DBFS))
+	}
+	switch {
+	case len(states) > 0:
+		r.speaking = states[0].GetAudioStreamId()
+	case r.speaking != 0:
+		states = append(states, volume(r.speaking, silence))
+		r.speaking = 0
+	default:
+		return
+	}
+	f := chime.New(chime.Frame_AUDIO_METADATA, time.Now())
+	f.AudioMetadata = &chime.AudioMetadataFrame{AttendeeStates: states}
+	r.tellPresent(f, nil)
+}
+
+// silence is the volume of no sound, in -dBFS.
+const silence = 127
+
+func volume(streamID uint32, dbfs int) *chime.AudioAttendeeState {
+	return &chime.AudioAttendeeState{AudioStreamId: proto.Uint32(streamID), Volume: proto.Uint32(uint32(dbfs))}
+}

@@ -1,0 +1,221 @@
+package meeting
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtp"
+	"google.golang.org/protobuf/proto"
+
+	"belfry.live/belfry/internal/meeting/mix"
+	"belfry.live/belfry/internal/meeting/rtc"
+	"belfry.live/belfry/internal/meeting/sfu"
+	"belfry.live/belfry/internal/meeting/signal"
+	"belfry.live/belfry/internal/wire/chime"
+)
+
+// A seat is one connection of an attendee: the signaling session, the peer
+// connection, the place in the mix. It implements signal.Seat.
+type seat struct {
+	// Fixed by newSeat.
+	room     *room
+	attendee Attendee
+	hidden   bool
+	share    bool // asks to share content
+	session  *signal.Session
+	log      *slog.Logger
+	gone     chan struct{} // closed by the room with out
+
+	// Set once: the peer by the session's goroutine, with the first offer; the
+	// participant by the peer's, when it is connected.
+	peer        atomic.Pointer[rtc.Peer]
+	participant atomic.Pointer[mix.Participant]
+
+	// Touched by the room's loop alone.
+	asked        bool      // a JOIN came
+	out          bool      // of the meeting, for good
+	closed       bool      // the socket is: nothing of the session runs
+	left         bool      // the session is over
+	lingersUntil time.Time // if left, not out
+	mediaOver    bool      // by itself
+	mediaOverAt  time.Time
+	audioSession uint64
+	present      bool   // media is connected: knows the roster, and is in it unless hidden
+	streamID     uint32 // of the audio, once present
+	muted        bool
+	camera       *camera // nil: off
+	told         []byte  // the last INDEX, less what BITRATES tell
+}
+
+// A camera is one published source with its single layer.
+type camera struct {
+	group, stream uint32
+	maxKbps       uint32         // what the client says it will send at most
+	source        *sfu.Publisher // nil: no packet has come yet
+}
+
+func newSeat(r *room, a Attendee, share bool, session *signal.Session) *seat {
+	return &seat{
+		room: r, attendee: a, share: share, session: session,
+		hidden: isHidden(a.ExternalUserID),
+		log:    r.log.With("attendee", a.ID),
+		gone:   make(chan struct{}),
+	}
+}
+
+// may says whether a capability lets the attendee send.
+func (c Capability) maySend() bool    { return c != Receive && c != None }
+func (c Capability) mayReceive() bool { return c != Send && c != None }
+
+func (s *seat) send(f *chime.Frame) { s.session.Send(chime.Append(nil, f)) }
+
+// post runs f on the room's loop, unless s is out before. It must not be
+// called by the loop.
+func (s *seat) post(f func()) (done bool) {
+	select {
+	case s.room.calls <- f:
+		return true
+	case <-s.gone:
+		return false
+	}
+}
+
+// Join enters the meeting.
+func (s *seat) Join(ctx context.Context, f *chime.JoinFrame) {
+	err := s.room.do(ctx, func() error { return s.room.join(s, f.GetAudioSessionId()) })
+	if err != nil {
+		s.session.Close(signal.CloseRetry, "try again later")
+	}
+}
+
+// Leave says that the socket is closed, or will soon be after a LEAVE.
+func (s *seat) Leave(d signal.Departure) { s.room.tell(func() { s.room.left(s, d) }) }
+
+// socketClosed comes after Leave, when the session has ended.
+func (s *seat) socketClosed() { s.room.tell(func() { s.room.socketClosed(s) }) }
+
+// SetMuted tells everybody that the microphone is off, or on.
+func (s *seat) SetMuted(muted bool) { s.post(func() { s.room.setMuted(s, muted) }) }
+
+// Pause is not done yet: the client hides what it paused by itself.
+func (s *seat) Pause([]uint32, bool) {}
+
+// UpdateVideo changes nothing: every source has one layer.
+func (s *seat) UpdateVideo(*chime.RemoteVideoUpdateFrame) {}
+
+// Subscribe answers an offer.
+func (s *seat) Subscribe(ctx context.Context, f *chime.SubscribeFrame) signal.Answer {
+	var offer rtc.Offer
+	var answer signal.Answer
+	err := s.room.do(ctx, func() error {
+		if s.out {
+			return errOut
+		}
+		offer, answer = s.room.subscribe(s, f)
+		return nil
+	})
+	if err != nil {
+		return failed(500)
+	}
+	if s.peer.Load() == nil {
+		if err := s.connect(); err != nil {
+			s.log.Error("no peer connection", "err", err)
+			return failed(503)
+		}
+	}
+	got, err := s.peer.Load().Negotiate(ctx, offer)
+	if err != nil {
+		s.log.Warn("offer not answered", "err", err)
+		return failed(negotiationStatus(err))
+	}
+	answer.Ack.SdpAnswer = proto.String(got.SDP)
+	wanted := f.GetReceiveStreamIds()
+	for _, t := range got.Tracks {
+		if t.Section >= len(wanted) || wanted[t.Section] == 0 {
+			continue
+		}
+		answer.Ack.Tracks = append(answer.Ack.Tracks, &chime.TrackMapping{
+			StreamId:   proto.Uint32(wanted[t.Section]),
+			Ssrc:       proto.Uint32(t.SSRC),
+			TrackLabel: proto.String("v_" + t.MID),
+		})
+	}
+	return answer
+}
+
+var errOut = errors.New("meeting: the connection is not in the meeting any more")
+
+func failed(status uint32) signal.Answer {
+	return signal.Answer{Ack: &chime.SubscribeAckFrame{}, Status: status}
+}
+
+// connect makes the peer connection, which waits for its first offer.
+func (s *seat) connect() error {
+	peer, err := s.room.cfg.Transport.NewPeer(rtc.Events{
+		Connected:    s.connected,
+		Closed:       func(err error) { s.post(func() { s.room.mediaOver(s, err) }) },
+		Audio:        s.audio,
+		AudioReport:  s.audioReport,
+		VideoStarted: func(p *sfu.Publisher) { s.post(func() { s.room.videoStarted(s, p) }) },
+		VideoStopped: func(p *sfu.Publisher) { s.post(func() { s.room.videoStopped(s, p) }) },
+	}, s.log)
+	if err != nil {
+		return err
+	}
+	s.peer.Store(peer)
+	return nil
+}
+
+// connected gives the attendee its place in the mix.
+func (s *seat) connected() {
+	s.participant.Store(s.room.mixer.Add(mix.ParticipantConfig{
+		ID:     string(s.attendee.ID),
+		Hidden: s.hidden || !s.attendee.Capabilities.Audio.maySend(),
+		Sink:   s.hear,
+	}))
+	if !s.post(func() { s.room.arrived(s) }) {
+		s.leaveMix()
+	}
+}
+
+// leaveMix takes the attendee out of the mix.
+func (s *seat) leaveMix() {
+	if p := s.participant.Swap(nil); p != nil {
+		p.Close()
+	}
+}
+
+func (s *seat) hear(f mix.Frame) {
+	if !s.attendee.Capabilities.Audio.mayReceive() {
+		return
+	}
+	// What does not go out is lost: the next frame comes in 20 ms.
+	_ = s.peer.Load().WriteAudio(rtc.AudioFrame{Payload: f.Payload, Timestamp: f.Timestamp, Time: f.Time})
+}
+
+func (s *seat) audio(p *rtp.Packet, _ uint8, arrival time.Time) {
+	if to := s.participant.Load(); to != nil {
+		to.Push(p, arrival)
+	}
+}
+
+func (s *seat) audioReport(ntp time.Time, timestamp uint32) {
+	if to := s.participant.Load(); to != nil {
+		to.SenderReport(ntp, timestamp)
+	}
+}
+
+// alignClocks tells the peer how late the mix has this attendee's sound, for
+// its video to be as late.
+func (s *seat) alignClocks() {
+	p, peer := s.participant.Load(), s.peer.Load()
+	if p == nil || peer == nil {
+		return
+	}
+	if o, ok := p.Offset(); ok {
+		peer.SetClockOffset(o)
+	}
+}

@@ -1,0 +1,78 @@
+package signal
+
+import (
+	"bufio"
+	"cmp"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// subprotocol is the one that is spoken; the client offers it together with
+// its join token, which is no protocol and never answered.
+const subprotocol = "_aws_wt_session"
+
+// content marks the join token, and the attendee, of a content share.
+const content = "#content"
+
+// maxToken is the longest join token looked at, in bytes.
+const maxToken = 2048
+
+// Token returns the join token that the request carries as its second
+// WebSocket subprotocol, without the mark of a content share. It is empty if
+// there is none.
+func Token(r *http.Request) (token string, share bool) {
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for p := range strings.SplitSeq(line, ",") {
+			if p = strings.TrimSpace(p); p != "" && p != subprotocol {
+				token = p
+			}
+		}
+	}
+	if len(token) > maxToken {
+		return "", false
+	}
+	return strings.CutSuffix(token, content)
+}
+
+// Accept upgrades the request. Pages of any origin may connect: the join token
+// is what lets them in. On an error the request has been answered.
+func Accept(w http.ResponseWriter, r *http.Request, cfg Config, log *slog.Logger) (*Session, error) {
+	cfg.JoinTimeout = cmp.Or(cfg.JoinTimeout, 90*time.Second)
+	cfg.SilenceTimeout = cmp.Or(cfg.SilenceTimeout, 30*time.Second)
+	cfg.LeaveTimeout = cmp.Or(cfg.LeaveTimeout, 5*time.Second)
+	cfg.VideoLimit = cmp.Or(cfg.VideoLimit, 25)
+	h := &hijack{ResponseWriter: w}
+	conn, err := websocket.Accept(h, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{subprotocol},
+		InsecureSkipVerify: true,
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newSession(conn, h.conn, cfg, log), nil
+}
+
+// Refuse closes a session that never ran and waits for that.
+func (s *Session) Refuse(code int, reason string) {
+	s.Close(code, reason)
+	s.hangUp()
+}
+
+// hijack remembers the connection that is taken from the HTTP server, so that
+// it can be cut while the WebSocket library waits for the peer.
+type hijack struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+func (h *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	h.conn = c
+	return c, rw, err
+}

@@ -1,0 +1,233 @@
+// Package signal is the signaling session of one attendee connection: binary
+// WebSocket messages come in and go out, the attendee's place in the meeting
+// (a Seat) is told what the client asks. The session keeps the connection
+// honest by itself: pings, deadlines, limits, the end in good order. Who may
+// come in, what a frame changes in the meeting and all media are left to
+// package meeting.
+package signal
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"belfry.live/belfry/internal/wire/chime"
+)
+
+// A Seat is an attendee connection's place in a meeting, as its session sees
+// it. The methods are called by one goroutine, one after the other: Join once
+// and first (never, if the client does not ask), Leave once and last.
+type Seat interface {
+	// Join enters the meeting. The JOIN_ACK is on its way; the INDEX that must
+	// follow is the seat's to send.
+	Join(ctx context.Context, f *chime.JoinFrame)
+	// Subscribe answers an offer. The client sends the next one only after
+	// this answer.
+	Subscribe(ctx context.Context, f *chime.SubscribeFrame) Answer
+	// SetMuted says whether the microphone is off.
+	SetMuted(muted bool)
+	// Pause stops (or resumes) streams that the client receives.
+	Pause(streamIDs []uint32, paused bool)
+	// UpdateVideo changes what the client receives on sections it has.
+	UpdateVideo(f *chime.RemoteVideoUpdateFrame)
+	// Leave says that the connection is over, joined or not.
+	Leave(d Departure)
+}
+
+// An Answer to an offer.
+type Answer struct {
+	Ack    *chime.SubscribeAckFrame
+	Status uint32 // of the envelope's error; 0: none
+}
+
+// A Departure says how a connection ended.
+type Departure int
+
+// The departures.
+const (
+	Left   Departure = iota + 1 // the client said so or closed the socket in good order
+	Lost                        // the connection broke; the same client may come back
+	Silent                      // nothing was heard from the client for too long
+	Ended                       // we ended it
+)
+
+// Close codes, beyond those of RFC 6455. The client retries after 4500 to 4599
+// and, once it has its first INDEX, takes hardly any other for an end; before
+// that, any other is final.
+const (
+	CloseNormal    = 1000
+	CloseForbidden = 4403
+	CloseGone      = 4410 // the meeting has ended
+	CloseRetry     = 4500
+)
+
+// A Config is what a session may take and how long it waits. The zero value
+// means the defaults.
+type Config struct {
+	JoinTimeout    time.Duration // an open socket without JOIN; 0: 90 s
+	SilenceTimeout time.Duration // no frame at all; 0: 30 s (clients ping every 10 s)
+	LeaveTimeout   time.Duration // for the LEAVE after a final status; 0: 5 s
+	VideoLimit     uint32        // remote videos a client may receive at once; 0: 25
+}
+
+const (
+	closeTimeout = 800 * time.Millisecond // for the client's side of a close
+	ackTimeout   = 2 * time.Second        // for the client's close after LEAVE_ACK
+	writeTimeout = 10 * time.Second
+
+	queueFrames = 256
+	queueBytes  = 1 << 20
+)
+
+// A Session is one open socket. Send, End and Close may be called by anybody
+// at any time, also before Run; they never wait.
+type Session struct {
+	// Fixed by Accept.
+	conn *websocket.Conn
+	raw  net.Conn
+	cfg  Config
+	log  *slog.Logger
+
+	queue   chan []byte // never closed
+	pending atomic.Int64
+
+	once   sync.Once
+	over   chan struct{} // closed by stop
+	code   websocket.StatusCode
+	reason string
+	why    Departure // code, reason and why are fixed when over closes
+
+	ended atomic.Bool // a final status was sent: only LEAVE counts
+}
+
+func newSession(conn *websocket.Conn, raw net.Conn, cfg Config, log *slog.Logger) *Session {
+	conn.SetReadLimit(chime.MaxFrame)
+	return &Session{
+		conn: conn, raw: raw, cfg: cfg, log: log,
+		queue: make(chan []byte, queueFrames),
+		over:  make(chan struct{}),
+	}
+}
+
+// Run serves the session until the socket is closed, and closes it when ctx
+// ends, for the client to come back elsewhere. Nothing of the session runs any
+// more when it returns.
+func (s *Session) Run(ctx context.Context, seat Seat) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var workers sync.WaitGroup
+	workers.Go(s.write)
+	workers.Go(func() {
+		select {
+		case <-ctx.Done():
+			s.Close(CloseRetry, "the server is shutting down")
+		case <-s.over:
+		}
+		cancel() // frees an answer under way
+		s.hangUp()
+	})
+	r := reader{
+		Session: s, seat: seat,
+		frames: bucket{rate: frameRate, size: frameBurst},
+		offers: bucket{rate: offerRate, size: offerBurst},
+	}
+	if d := r.run(ctx); !r.left {
+		seat.Leave(d)
+	}
+	workers.Wait()
+}
+
+// Send queues one message (of chime.Append), which must not change any more. A
+// client that does not keep up is cut.
+func (s *Session) Send(message []byte) {
+	if s.pending.Add(int64(len(message))) > queueBytes {
+		s.stop(0, "", Lost)
+		return
+	}
+	select {
+	case s.queue <- message:
+	default:
+		s.stop(0, "", Lost)
+	}
+}
+
+// End tells the client a final status, gives it time to leave, and closes.
+func (s *Session) End(status uint32) {
+	if s.ended.Swap(true) {
+		return
+	}
+	f := chime.New(chime.Frame_AUDIO_STATUS, time.Now())
+	f.AudioStatus = &chime.AudioStatusFrame{AudioStatus: &status}
+	s.Send(chime.Append(nil, f))
+	time.AfterFunc(s.cfg.LeaveTimeout, func() { s.Close(CloseNormal, "") })
+}
+
+// Close closes the socket with the code, soon.
+func (s *Session) Close(code int, reason string) {
+	s.stop(websocket.StatusCode(code), reason, Ended)
+}
+
+// Cut drops the connection without a word.
+func (s *Session) Cut() { s.stop(0, "", Ended) }
+
+// stop ends the session once; code 0 means without a word.
+func (s *Session) stop(code websocket.StatusCode, reason string, why Departure) {
+	s.once.Do(func() {
+		s.code, s.reason, s.why = code, reason, why
+		close(s.over)
+	})
+}
+
+// hangUp frees the reader and the writer, whatever they wait for.
+func (s *Session) hangUp() {
+	if s.code != 0 {
+		impatient := time.AfterFunc(closeTimeout, func() { cut(s.raw) })
+		s.conn.Close(s.code, s.reason) // an error changes nothing: it is over
+		impatient.Stop()
+	}
+	cut(s.raw)
+	s.conn.CloseNow()
+}
+
+// cut closes the connection below TLS, whose own Close may wait for a peer
+// that does not read.
+func cut(c net.Conn) {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = t.NetConn()
+	}
+	c.Close()
+}
+
+func (s *Session) write() {
+	for {
+		select {
+		case message := <-s.queue:
+			ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+			err := s.conn.Write(ctx, websocket.MessageBinary, message)
+			cancel()
+			if err != nil {
+				s.stop(0, "", Lost)
+				return
+			}
+			s.pending.Add(-int64(len(message)))
+		case <-s.over:
+			return
+		}
+	}
+}
+
+// departure turns the error of a read into what it means, if nobody stopped
+// the session before.
+func departure(err error) Departure {
+	var closed websocket.CloseError
+	if errors.As(err, &closed) {
+		return Left
+	}
+	return Lost
+}
