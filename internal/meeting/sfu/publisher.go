@@ -175,6 +175,9 @@ func (p *Publisher) store(h *rtp.Header, payload []byte, f Format, arrival time.
 		pkt.info.keyStart = p.stats.Packets == 0 ||
 			before != nil && before.seq == seq-1 && before.timestamp != h.Timestamp
 	}
+	if p.stats.Packets == 0 {
+		p.wantKey = true // unless this starts one
+	}
 	if pkt.info.keyStart {
 		p.wantKey = false
 		if !p.keyStarted || p.keyAt != h.Timestamp {
