@@ -36,6 +36,7 @@ type Reader struct {
 	limit     int
 	streams   map[uint32]*chunkStream
 	pending   int // bytes of unfinished messages
+	scratch   [11]byte
 	err       error
 }
 
@@ -149,7 +150,7 @@ func (r *Reader) readChunk() (*chunkStream, error) {
 //
 // io.EOF means that the peer ended between two chunks.
 func (r *Reader) basicHeader() (format uint8, id uint32, err error) {
-	var b [2]byte
+	b := r.scratch[:]
 	if err := r.full(b[:1]); err != nil {
 		return 0, 0, err
 	}
@@ -160,7 +161,7 @@ func (r *Reader) basicHeader() (format uint8, id uint32, err error) {
 		id = 64 + uint32(b[0])
 	case 1:
 		err = r.full(b[:2])
-		id = 64 + uint32(binary.LittleEndian.Uint16(b[:]))
+		id = 64 + uint32(binary.LittleEndian.Uint16(b))
 	}
 	return format, id, noEOF(err)
 }
@@ -178,7 +179,7 @@ func (r *Reader) messageHeader(c *chunkStream, format uint8) error {
 	if format == 3 {
 		return r.repeatedTimestamp(c)
 	}
-	var b [11]byte
+	b := r.scratch[:]
 	size := [...]int{11, 7, 3}[format]
 	if err := r.full(b[:size]); err != nil {
 		return err
@@ -196,7 +197,7 @@ func (r *Reader) messageHeader(c *chunkStream, format uint8) error {
 		if err := r.full(b[:4]); err != nil {
 			return err
 		}
-		c.field = binary.BigEndian.Uint32(b[:])
+		c.field = binary.BigEndian.Uint32(b)
 	}
 	c.delta = c.field
 	return nil
