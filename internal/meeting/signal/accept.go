@@ -2,14 +2,14 @@ package signal
 
 import (
 	"bufio"
-	"cmp"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/coder/websocket"
+
+	"belfry.live/belfry/internal/wire/chime"
 )
 
 // subprotocol is the one that is spoken; the client offers it together with
@@ -42,10 +42,6 @@ func Token(r *http.Request) (token string, share bool) {
 // Accept upgrades the request. Pages of any origin may connect: the join token
 // is what lets them in. On an error the request has been answered.
 func Accept(w http.ResponseWriter, r *http.Request, cfg Config, log *slog.Logger) (*Session, error) {
-	cfg.JoinTimeout = cmp.Or(cfg.JoinTimeout, 90*time.Second)
-	cfg.SilenceTimeout = cmp.Or(cfg.SilenceTimeout, 30*time.Second)
-	cfg.LeaveTimeout = cmp.Or(cfg.LeaveTimeout, 5*time.Second)
-	cfg.VideoLimit = cmp.Or(cfg.VideoLimit, 25)
 	h := &hijack{ResponseWriter: w}
 	conn, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
@@ -55,7 +51,8 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg Config, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
-	return newSession(conn, h.conn, cfg, log), nil
+	conn.SetReadLimit(chime.MaxFrame)
+	return newSession(conn, h.conn, cfg.withDefaults(), log), nil
 }
 
 // Refuse closes a session that never ran and waits for that.

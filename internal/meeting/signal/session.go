@@ -7,6 +7,7 @@
 package signal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -76,6 +77,14 @@ type Config struct {
 	VideoLimit     uint32        // remote videos a client may receive at once; 0: 25
 }
 
+func (c Config) withDefaults() Config {
+	c.JoinTimeout = cmp.Or(c.JoinTimeout, 90*time.Second)
+	c.SilenceTimeout = cmp.Or(c.SilenceTimeout, 30*time.Second)
+	c.LeaveTimeout = cmp.Or(c.LeaveTimeout, 5*time.Second)
+	c.VideoLimit = cmp.Or(c.VideoLimit, 25)
+	return c
+}
+
 const (
 	closeTimeout = 800 * time.Millisecond // for the client's side of a close
 	ackTimeout   = 2 * time.Second        // for the client's close after LEAVE_ACK
@@ -107,7 +116,6 @@ type Session struct {
 }
 
 func newSession(conn *websocket.Conn, raw net.Conn, cfg Config, log *slog.Logger) *Session {
-	conn.SetReadLimit(chime.MaxFrame)
 	return &Session{
 		conn: conn, raw: raw, cfg: cfg, log: log,
 		queue: make(chan []byte, queueFrames),
