@@ -4,10 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"belfry.live/belfry/internal/meeting/sfu"
+	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -45,8 +45,27 @@ func quietLog(t *testing.T) *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
+// checkLeaks fails the test if goroutines are left when everything registered
+// after it is cleaned up.
+func checkLeaks(t *testing.T) {
+	t.Helper()
+	before := runtime.NumGoroutine()
+	t.Cleanup(func() {
+		deadline := time.Now().Add(patience)
+		for runtime.NumGoroutine() > before {
+			if time.Now().After(deadline) {
+				b := make([]byte, 1<<20)
+				t.Errorf("got %d goroutines, want %d as before:\n%s", runtime.NumGoroutine(), before, b[:runtime.Stack(b, true)])
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+}
+
 func newTestTransport(t *testing.T, cfg Config) *Transport {
 	t.Helper()
+	checkLeaks(t)
 	if cfg.Addr == "" {
 		cfg.Addr = "127.0.0.1:0"
 	}
@@ -147,6 +166,7 @@ func newAttendee(t *testing.T, tr *Transport, cfg attendeeConfig) *attendee {
 	}
 	s := webrtc.SettingEngine{}
 	s.SetIncludeLoopbackCandidate(cfg.net == nil)
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	if cfg.tcp {
 		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
@@ -632,7 +652,3 @@ func (a *attendee) publisher(n int) *sfu.Publisher {
 	})
 	return p
 }
-
-func localAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
-
-var _ io.Closer = (*Peer)(nil)

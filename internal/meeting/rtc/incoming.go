@@ -242,6 +242,9 @@ func (p *Peer) readRTCP(b []byte, now time.Time) {
 		p.in.dropped[dropUnknownType].Add(1)
 		return
 	}
+	p.in.mu.Lock()
+	rtt := p.in.rtt
+	p.in.mu.Unlock()
 	plan := p.plan.Load()
 	for _, pkt := range list {
 		switch r := pkt.(type) {
@@ -254,7 +257,7 @@ func (p *Peer) readRTCP(b []byte, now time.Time) {
 			if s := plan.subscribers[r.MediaSSRC]; s != nil {
 				for _, pair := range r.Nacks {
 					pair.Range(func(seq uint16) bool {
-						s.Resend(seq)
+						s.Resend(seq, now, rtt)
 						return true
 					})
 				}

@@ -28,6 +28,25 @@ type SubscriberConfig struct {
 	PayloadTypes []PayloadType // in the peer's order
 }
 
+const (
+	againSize = 512
+
+	// maxResends is how often one packet is sent again. A receiver that has
+	// not got it by then does not get it at all, or does not look.
+	maxResends = 8
+
+	// minResendWait is the shortest time between two; with a longer round
+	// trip than that, a receiver cannot know better and asks too early.
+	minResendWait = 20 * time.Millisecond
+)
+
+// An again is what was sent again lately.
+type again struct {
+	seq   int64
+	last  time.Time
+	times int
+}
+
 // A Subscriber forwards one publisher at a time to one receive section of one
 // peer. Whatever the publisher, the peer sees one stream with one SSRC:
 // sequence numbers, timestamps and VP8 picture ids go on where they were.
@@ -40,6 +59,7 @@ type Subscriber struct {
 	dropped      atomic.Uint64 // no room in the queue
 	unsupported  atomic.Uint64 // the peer has not agreed to the format
 	resent       atomic.Uint64
+	refused      atomic.Uint64 // asked for again too soon or too often
 	tooOldToSend atomic.Uint64 // asked for again, but not cached any more
 
 	mu      sync.Mutex // guards what follows; taken before a Publisher's
@@ -47,6 +67,7 @@ type Subscriber struct {
 	waiting bool // for a key frame: nothing is forwarded
 	payload PayloadType
 	rtxSeq  uint16
+	again   [againSize]again // by our number modulo againSize
 
 	// The run: the packets since the last start at a key frame. It turns the
 	// publisher's numbers into ours by adding.
@@ -238,8 +259,9 @@ func (s *Subscriber) outgoing(pkt *Packet) Outgoing {
 	}
 }
 
-// Resend sends a packet the peer has missed once more.
-func (s *Subscriber) Resend(seq uint16) {
+// Resend sends a packet the peer has missed once more, but not before the
+// last one can have arrived.
+func (s *Subscriber) Resend(seq uint16, now time.Time, rtt time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.source == nil || !s.sent {
@@ -248,6 +270,14 @@ func (s *Subscriber) Resend(seq uint16) {
 	out := s.last + int64(int16(seq-uint16(s.last)))
 	if out < s.outFirst || out > s.last {
 		s.tooOldToSend.Add(1)
+		return
+	}
+	a := &s.again[out&(againSize-1)]
+	if a.seq != out {
+		*a = again{seq: out}
+	}
+	if a.times == maxResends || now.Sub(a.last) < max(rtt, minResendWait) {
+		s.refused.Add(1)
 		return
 	}
 	pkt := s.source.cached(out - s.outFirst + s.inFirst)
@@ -266,6 +296,8 @@ func (s *Subscriber) Resend(seq uint16) {
 		s.dropped.Add(1)
 		return
 	}
+	a.times++
+	a.last = now
 	s.resent.Add(1)
 }
 
@@ -298,6 +330,7 @@ type SubscriberStats struct {
 	DroppedQueue uint64 // no room in the peer's queue
 	DroppedCodec uint64 // key frames in a format the peer has not agreed to
 	MissedCache  uint64 // asked for again too late
+	Refused      uint64 // asked for again too soon or too often
 }
 
 // Stats returns the counters.
@@ -311,6 +344,7 @@ func (s *Subscriber) Stats() SubscriberStats {
 		DroppedQueue: s.dropped.Load(),
 		DroppedCodec: s.unsupported.Load(),
 		MissedCache:  s.tooOldToSend.Load(),
+		Refused:      s.refused.Load(),
 	}
 }
 
