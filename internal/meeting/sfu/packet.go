@@ -21,6 +21,7 @@ type Packet struct {
 	refs atomic.Int32
 
 	format    Format
+	stream    int   // counts what Publisher.extend takes for a new stream
 	seq       int64 // extended by the publisher: never wraps
 	timestamp uint32
 	marker    bool

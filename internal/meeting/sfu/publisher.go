@@ -54,6 +54,7 @@ type Publisher struct {
 
 	cache   [cacheSize]*Packet // by seq modulo cacheSize
 	started bool
+	stream  int
 	highest int64  // newest extended sequence number
 	newest  uint32 // and its timestamp
 
@@ -166,7 +167,8 @@ func (p *Publisher) store(h *rtp.Header, payload []byte, f Format, arrival time.
 	}
 
 	pkt := NewPacket(payload)
-	pkt.format, pkt.seq, pkt.timestamp, pkt.marker, pkt.arrival = f, seq, h.Timestamp, h.Marker, arrival
+	pkt.format, pkt.stream = f, p.stream
+	pkt.seq, pkt.timestamp, pkt.marker, pkt.arrival = seq, h.Timestamp, h.Marker, arrival
 	pkt.info = parsePayload(f.Codec, payload)
 	if pkt.info.idrStart && !pkt.info.keyStart {
 		// Without parameter sets in front, and none missing, it starts a key
@@ -221,6 +223,7 @@ func (p *Publisher) extend(h *rtp.Header) int64 {
 		p.forget()
 		p.clock.restart()
 		p.wantKey = true
+		p.stream++
 	}
 	p.started, p.ssrc = true, h.SSRC
 	p.highest = base + int64(h.SequenceNumber)

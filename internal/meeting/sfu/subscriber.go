@@ -71,6 +71,7 @@ type Subscriber struct {
 
 	// The run: the packets since the last start at a key frame. It turns the
 	// publisher's numbers into ours by adding.
+	stream    int
 	inFirst   int64 // the run's first packet, the publisher's number
 	outFirst  int64 // and ours
 	timestamp uint32
@@ -152,8 +153,8 @@ func (s *Subscriber) forwardLocked(p *Publisher, pkt *Packet) (full bool) {
 		if pkt.seq < s.inFirst {
 			return false // from before the key frame
 		}
-		if pkt.format != s.payload.Format {
-			s.waiting = true // the publisher has changed its codec
+		if pkt.stream != s.stream || pkt.format != s.payload.Format {
+			s.waiting = true
 		}
 	}
 	if !s.waiting {
@@ -188,6 +189,7 @@ func (s *Subscriber) start(pkt *Packet) bool {
 		return false
 	}
 	s.waiting = false
+	s.stream = pkt.stream
 	s.inFirst, s.outFirst = pkt.seq, s.last+1
 	s.timestamp, s.pictureID, s.tl0 = 0, 0, 0
 	if s.sent {
