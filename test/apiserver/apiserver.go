@@ -1,0 +1,123 @@
+// Package apiserver runs the AWS-shaped APIs for tests: the real handler over
+// the real services and store, on a port of its own, with a real RTMPS ingest.
+// Only the live connector's worker is a stand-in: no attendee joins the
+// meeting; instead ffmpeg publishes a test picture to the pipeline's sink.
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"belfry.live/belfry/internal/api"
+	"belfry.live/belfry/internal/channel"
+	"belfry.live/belfry/internal/connector"
+	"belfry.live/belfry/internal/meeting"
+	"belfry.live/belfry/internal/store/natskv"
+)
+
+// The server's names and its one access key.
+const (
+	Account        = "123456789012"
+	Region         = "us-east-1"
+	IngestEndpoint = "ingest.example.com"
+	MediaAddress   = "media.example.com:3478"
+	AccessKeyID    = "AKIDEXAMPLE"
+	Secret         = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+)
+
+// Config changes what a server is like; its zero value is good.
+type Config struct {
+	BasePath string
+	Now      func() time.Time // of the API alone
+}
+
+// A Server is a running one.
+type Server struct {
+	URL        string
+	API        *api.API
+	Tables     *natskv.Store
+	Meetings   *meeting.Service
+	Connectors *connector.Service
+	Channels   *channel.Service
+}
+
+type keys struct{}
+
+func (keys) Secret(id string) (string, bool) { return Secret, id == AccessKeyID }
+
+// invitations lets pipelines into meetings, as far as a record goes.
+type invitations struct{ meetings *meeting.Service }
+
+func (i invitations) Invite(ctx context.Context, meetingID, externalUserID string) (connector.Invitation, error) {
+	all := meeting.Capabilities{Audio: meeting.Receive, Video: meeting.Receive, Content: meeting.None}
+	a, err := i.meetings.AddAttendee(ctx, meeting.ID(meetingID), externalUserID, all)
+	if err != nil {
+		return connector.Invitation{}, fmt.Errorf("%w: %s", connector.ErrMeetingNotFound, meetingID)
+	}
+	return connector.Invitation{AttendeeID: string(a.ID), ExternalUserID: externalUserID, JoinToken: a.JoinToken.Reveal()}, nil
+}
+
+// Start runs a server until the test ends.
+func Start(t testing.TB, cfg Config) *Server {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	ctx, stop := context.WithCancel(context.Background())
+	tables, err := natskv.Open(ctx, natskv.Config{Dir: t.TempDir()}, log)
+	must(t, err)
+	t.Cleanup(tables.Close)
+	s := &Server{Tables: tables}
+
+	s.Meetings, err = meeting.New(ctx, meeting.Config{}, tables, log)
+	must(t, err)
+	s.Channels, err = channel.New(ctx, channel.Config{}, tables, log)
+	must(t, err)
+	ingestAddr := startIngest(ctx, t, s.Channels, log)
+	s.Connectors, err = connector.New(ctx, connector.Config{Work: worker(ingestAddr)}, tables, invitations{s.Meetings}, log)
+	must(t, err)
+
+	var running []chan error
+	for _, run := range []func(context.Context) error{s.Meetings.Run, s.Channels.Run, s.Connectors.Run} {
+		done := make(chan error, 1)
+		go func() { done <- run(ctx) }()
+		running = append(running, done)
+	}
+	t.Cleanup(func() {
+		stop()
+		for _, done := range running {
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		}
+	})
+
+	http := httptest.NewUnstartedServer(nil)
+	s.URL = "http://" + http.Listener.Addr().String()
+	public, err := url.Parse(s.URL)
+	must(t, err)
+	s.API = api.New(api.Config{
+		Account: Account, PublicURL: public, IngestEndpoint: IngestEndpoint, MediaAddress: MediaAddress,
+		BasePath: cfg.BasePath, Now: cfg.Now,
+	}, keys{}, s.Meetings, s.Connectors, s.Channels, log)
+	http.Config.Handler = s.API
+	http.Start()
+	t.Cleanup(http.Close)
+	return s
+}
+
+// AWS configures the AWS SDK for the server.
+func (s *Server) AWS() aws.Config {
+	return aws.Config{
+		Region:       Region,
+		BaseEndpoint: aws.String(s.URL),
+		Credentials:  credentials.NewStaticCredentialsProvider(AccessKeyID, Secret, ""),
+	}
+}
