@@ -20,7 +20,8 @@ void bf_log_install(int level);
 // Pictures are I420 AVFrames.
 AVFrame *bf_picture_new(int width, int height);
 // bf_scale scales the part (sx, sy, sw, sh) of src into the part (dx, dy, dw,
-// dh) of dst. All eight must be checked by the caller.
+// dh) of dst, which has limited range whatever src has. All eight must be
+// checked by the caller.
 int bf_scale(AVFrame *dst, int dx, int dy, int dw, int dh,
              const AVFrame *src, int sx, int sy, int sw, int sh);
 

@@ -504,3 +504,35 @@ func TestEncodersRefuse(t *testing.T) {
 		}
 	}
 }
+
+// TestFullRange: white is 255 in the clip and must be 235 on a canvas.
+func TestFullRange(t *testing.T) {
+	b, err := os.ReadFile("testdata/full-range.264")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := NewDecoder(H264)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	p, err := d.Decode(b, 0)
+	if err != nil || p == nil {
+		t.Fatalf("got %v, %v", p, err)
+	}
+	defer p.Release()
+	if got, want := at(p, 16, 16), [3]int{255, 128, 128}; !near(got, want, 2) {
+		t.Fatalf("decoded: got %v, want %v", got, want)
+	}
+	canvas := newPicture(t, 64, 64)
+	paint(canvas, canvas.Bounds(), [3]int{16, 128, 128})
+	if err := canvas.Scale(image.Rect(16, 16, 48, 48), p, p.Bounds()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := at(canvas, 32, 32), [3]int{235, 128, 128}; !near(got, want, 2) {
+		t.Errorf("scaled: got %v, want %v", got, want)
+	}
+	if got, want := at(canvas, 8, 8), [3]int{16, 128, 128}; got != want {
+		t.Errorf("beside it: got %v, want %v", got, want)
+	}
+}

@@ -10,7 +10,8 @@ import (
 	"unsafe"
 )
 
-// A Picture is 8-bit I420 (4:2:0) in limited range. Its memory is not Go's:
+// A Picture is 8-bit I420 (4:2:0), in limited range unless a decoder made it of
+// a stream in full range; Scale makes the range limited. Its memory is not Go's:
 // whoever holds it last must Release it, and must not touch the planes after.
 type Picture struct {
 	Width, Height int // pixels
