@@ -14,12 +14,17 @@ import (
 	"sync"
 	"time"
 
+	"belfry.live/belfry/internal/channel/packager"
 	"belfry.live/belfry/internal/store"
 )
 
 // Config says what the service may do.
 type Config struct {
 	MaxChannels int // 0: 5000
+	// Retention is how long the playlists of a lost publisher wait for another
+	// to go on with them (0: 60 s).
+	Retention time.Duration
+	Packager  packager.Config
 }
 
 // undoLimit bounds how long a failed Create may take to remove its traces.
@@ -33,8 +38,9 @@ type Service struct {
 	channels store.Table // by channel id: everything about a channel, its keys too
 	keyIndex store.Table // by stream key id: the id of the channel that should have it
 
-	mu    sync.Mutex
-	count int // channels there are or are being made; guarded by mu
+	mu    sync.Mutex   // guards what follows
+	count int          // channels there are or are being made
+	lives map[ID]*live // of channels with a publisher, or with one not long ago
 }
 
 // A record is what the store keeps of a channel. It alone says that the
@@ -49,7 +55,8 @@ type record struct {
 // New opens the service's tables. Nothing runs before Run.
 func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger) (*Service, error) {
 	cfg.MaxChannels = cmp.Or(cfg.MaxChannels, 5000)
-	s := &Service{cfg: cfg, log: log}
+	cfg.Retention = cmp.Or(cfg.Retention, time.Minute)
+	s := &Service{cfg: cfg, log: log, lives: map[ID]*live{}}
 	var err error
 	if s.channels, err = tables.Table(ctx, "channels", store.TableConfig{}); err != nil {
 		return nil, err
@@ -65,13 +72,25 @@ func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger)
 	return s, nil
 }
 
-// Run sweeps up what crashes left behind, until ctx ends.
+// Run sweeps up what crashes left behind and ends what is over, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("sweep stream keys: %w", err)
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	sweeping.Go(func() {
+		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("stream keys that belong to nothing stay in the index until the next start", "err", err)
+		}
+	})
+	ticks := time.NewTicker(tickPeriod)
+	defer ticks.Stop()
+	for {
+		select {
+		case now := <-ticks.C:
+			s.tick(now)
+		case <-ctx.Done():
+			return nil
+		}
 	}
-	<-ctx.Done()
-	return nil
 }
 
 // Create makes a channel and its one stream key.
@@ -151,6 +170,9 @@ func (s *Service) Delete(ctx context.Context, id ID) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkOff(id); err != nil {
+		return err
+	}
 	switch err := s.channels.Delete(ctx, string(id), rev); {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrConflict):
 		return ErrNotFound // another Delete was faster
@@ -158,6 +180,7 @@ func (s *Service) Delete(ctx context.Context, id ID) error {
 		return fmt.Errorf("delete the channel: %w", err)
 	}
 	s.release()
+	s.shut(id)
 	for _, k := range r.Keys {
 		if err := s.keyIndex.Delete(ctx, string(k.ID), 0); err != nil && !errors.Is(err, store.ErrNotFound) {
 			s.log.Warn("a deleted channel's stream key stays in the index until the next start", "channel", id, "err", err)
