@@ -6,6 +6,8 @@ const server = process.env.BELFRY_URL ?? 'http://localhost:8080';
 
 export default defineConfig({
   plugins: [react()],
+  // The meeting SDK is written for bundlers that know Node's name for the global object.
+  define: { global: 'globalThis' },
   build: {
     target: 'es2022',
     // public/.gitkeep puts back the dist/.gitkeep without which Go does not compile in a fresh checkout.

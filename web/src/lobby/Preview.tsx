@@ -27,7 +27,7 @@ export function Preview({ devices, store, name }: Props) {
         <video ref={video} autoPlay muted playsInline hidden={!camera.track} aria-label="Your camera" data-testid="preview-video" />
         {!camera.track && (
           <div className={styles.blank}>
-            <Avatar name={name} id={name} size="4.5rem" />
+            <Avatar name={name} id="" size="4.5rem" />
             <p>{told('camera', camera.access)}</p>
           </div>
         )}

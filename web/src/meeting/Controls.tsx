@@ -8,15 +8,16 @@ import { useMicrophone } from './useMicrophone';
 import { useShortcuts } from './useShortcuts';
 
 interface Props {
+  cameraOpening: boolean;
   onTrouble: (message: string) => void;
   onLeave: () => void;
   onEnd: () => void;
 }
 
-export function Controls({ onTrouble, onLeave, onEnd }: Props) {
+export function Controls({ cameraOpening, onTrouble, onLeave, onEnd }: Props) {
   const manager = useMeetingManager();
   const mic = useMicrophone(onTrouble);
-  const camera = useCamera(onTrouble);
+  const camera = useCamera(cameraOpening, onTrouble);
   const { devices: speakers, selectedDevice: speaker } = useAudioOutputs();
   useShortcuts(useMemo(() => ({ m: mic.toggle, v: camera.toggle }), [mic.toggle, camera.toggle]));
 

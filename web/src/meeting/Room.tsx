@@ -30,7 +30,7 @@ export function Room({ seat, choices, onOver }: Props) {
   const [trouble, setTrouble] = useState<string>();
   const [people, setPeople] = useState(false);
   const [ending, setEnding] = useState(false);
-  const { connection, weak, leave } = useSession(seat, choices, onOver, setTrouble);
+  const { connection, weak, cameraOpening, leave } = useSession(seat, choices, onOver, setTrouble);
   const participants = useParticipants(seat);
   const meetingId = seat.Meeting.MeetingId;
   const stream = useStream(meetingId, setTrouble);
@@ -114,7 +114,12 @@ export function Room({ seat, choices, onOver }: Props) {
         {people && <People participants={participants} onClose={() => setPeople(false)} />}
       </main>
 
-      <Controls onTrouble={setTrouble} onLeave={() => leave('left')} onEnd={() => setEnding(true)} />
+      <Controls
+        cameraOpening={cameraOpening}
+        onTrouble={setTrouble}
+        onLeave={() => leave('left')}
+        onEnd={() => setEnding(true)}
+      />
       {ending && (
         <EndDialog
           meetingId={meetingId}

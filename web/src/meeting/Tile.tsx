@@ -29,11 +29,10 @@ export function Tile({ participant: { id, name, local, speaking } }: { participa
       data-muted={muted}
       data-speaking={lit}
     >
-      {!hasVideo && (
-        <div className={styles.blank}>
-          <Avatar name={name} id={id} size="clamp(3.5rem, 24cqmin, 7.5rem)" />
-        </div>
-      )}
+      {/* Behind the picture, to be seen until its first frame is there. */}
+      <div className={styles.blank}>
+        <Avatar name={name} id={id} size="clamp(3.5rem, 24cqmin, 7.5rem)" />
+      </div>
       {local ? <LocalVideo className={styles.video} /> : tileId !== undefined && <RemoteVideo className={styles.video} tileId={tileId} />}
       <div className={styles.plate}>
         {muted && (

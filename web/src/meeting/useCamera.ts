@@ -2,12 +2,14 @@ import { useAudioVideo, useLocalVideo, useMeetingManager, useVideoInputs } from 
 import { useCallback, useState } from 'react';
 import { deviceTrouble } from './deviceTrouble';
 
-export function useCamera(onTrouble: (message: string) => void) {
+// useCamera gives the own camera its switch. While it is opening, on the way
+// in or here, it counts as on and the switch rests.
+export function useCamera(opening: boolean, onTrouble: (message: string) => void) {
   const manager = useMeetingManager();
   const audioVideo = useAudioVideo();
   const { devices, selectedDevice } = useVideoInputs();
   const { isVideoEnabled, setIsVideoEnabled, hasReachedVideoLimit } = useLocalVideo();
-  const [busy, setBusy] = useState(false);
+  const [starting, setStarting] = useState(false);
   const selected = typeof selectedDevice === 'string' ? selectedDevice : undefined;
 
   const start = useCallback(
@@ -16,7 +18,7 @@ export function useCamera(onTrouble: (message: string) => void) {
         onTrouble('This meeting shows as many cameras as it can. Yours has to wait for one to go.');
         return;
       }
-      setBusy(true);
+      setStarting(true);
       try {
         await manager.startVideoInputDevice(id);
         audioVideo?.startLocalVideoTile();
@@ -24,13 +26,17 @@ export function useCamera(onTrouble: (message: string) => void) {
       } catch (err) {
         onTrouble(deviceTrouble('camera', err));
       } finally {
-        setBusy(false);
+        setStarting(false);
       }
     },
     [manager, audioVideo, isVideoEnabled, hasReachedVideoLimit, setIsVideoEnabled, onTrouble],
   );
 
+  const busy = opening || starting;
   const toggle = useCallback(async () => {
+    if (busy) {
+      return;
+    }
     if (!isVideoEnabled) {
       await start(selected ?? devices[0]?.deviceId ?? 'default');
       return;
@@ -38,7 +44,7 @@ export function useCamera(onTrouble: (message: string) => void) {
     audioVideo?.stopLocalVideoTile();
     await audioVideo?.stopVideoInput();
     setIsVideoEnabled(false);
-  }, [isVideoEnabled, start, selected, devices, audioVideo, setIsVideoEnabled]);
+  }, [busy, isVideoEnabled, start, selected, devices, audioVideo, setIsVideoEnabled]);
 
-  return { on: isVideoEnabled, busy, toggle, choose: start, devices, selected };
+  return { on: isVideoEnabled || busy, busy, toggle, choose: start, devices, selected };
 }

@@ -19,6 +19,8 @@ export interface Session {
   connection: Connection;
   // The way to the server is bad, but there.
   weak: boolean;
+  // The camera that was on in the lobby is not yet on here.
+  cameraOpening: boolean;
   leave: (ending: Ending) => void;
 }
 
@@ -34,6 +36,7 @@ export function useSession(
   const { setIsVideoEnabled } = useLocalVideo();
   const status = useMeetingStatus();
   const [weak, setWeak] = useState(false);
+  const [cameraOpening, setCameraOpening] = useState(choices.camera.on);
   const begun = useRef(false);
   const over = useRef(false);
 
@@ -60,30 +63,31 @@ export function useSession(
         setIsVideoEnabled(true);
       } catch (err) {
         onTrouble(deviceTrouble('camera', err));
+      } finally {
+        setCameraOpening(false);
       }
     };
 
-    let started = false;
     const observer: AudioVideoObserver = {
-      audioVideoDidStart: () => {
-        setWeak(false);
-        if (!started && choices.camera.on) {
-          void startCamera();
-        }
-        started = true;
-      },
+      audioVideoDidStart: () => setWeak(false),
       audioVideoDidStop: (sessionStatus: MeetingSessionStatus) => finish(endingOf(sessionStatus.statusCode())),
       connectionDidBecomePoor: () => setWeak(true),
       connectionDidBecomeGood: () => setWeak(false),
     };
 
     const join = async () => {
+      // The providers around this one subscribe after it, in the same turn; they must hear of the join.
+      await Promise.resolve();
       const configuration = new MeetingSessionConfiguration(seat.Meeting, seat.Attendee);
       manager.getAttendee = async (_id, externalUserId) => ({ name: attendeeName(externalUserId) });
       await manager.join(configuration, { deviceLabels: labels(choices), skipDeviceSelection: true });
       manager.audioVideo?.addObserver(observer);
       if (choices.speakerId) {
         await manager.startAudioOutputDevice(choices.speakerId).catch(() => undefined);
+      }
+      if (choices.camera.on) {
+        // Nobody waits for a slow camera: it may come when the meeting is already there.
+        void startCamera();
       }
       if (choices.mic.on) {
         try {
@@ -97,7 +101,10 @@ export function useSession(
       }
       await manager.start();
     };
-    join().catch(() => finish('lost'));
+    join().catch((err: unknown) => {
+      console.error('join the meeting:', err);
+      finish('lost');
+    });
   }, [seat, choices, manager, setIsVideoEnabled, finish, onTrouble]);
 
   const leave = useCallback(
@@ -115,7 +122,7 @@ export function useSession(
     return () => window.removeEventListener('pagehide', goodbye);
   }, [manager]);
 
-  return { connection: connectionOf(status), weak, leave };
+  return { connection: connectionOf(status), weak, cameraOpening, leave };
 }
 
 function connectionOf(status: MeetingStatus): Connection {

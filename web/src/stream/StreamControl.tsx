@@ -137,11 +137,14 @@ function Live({ state, onStop }: { state: StreamState; onStop: () => void }) {
           <a className={styles.watch} href={watchPath(name)} target="_blank" rel="noreferrer" data-testid="watch-link">
             <PlayIcon /> Watch
           </a>
-          <CopyButton text={location.origin + watchPath(name)} label="Copy link" testId="watch-copy" />
+          <CopyButton text={location.origin + watchPath(name)} label="Copy link" compact testId="watch-copy" />
         </>
       )}
-      <Button look="danger" onClick={onStop} data-testid="stream-stop">
-        <StopIcon /> Stop<span className={styles.wide}> stream</span>
+      <Button className={styles.stop} onClick={onStop} data-testid="stream-stop">
+        <StopIcon />
+        <span>
+          Stop<span className={styles.wide}> stream</span>
+        </span>
       </Button>
     </>
   );

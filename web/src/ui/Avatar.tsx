@@ -9,7 +9,8 @@ interface Props {
 }
 
 export function Avatar({ name, id, size }: Props) {
-  const style = { '--hue': hue(id), '--size': size } as React.CSSProperties;
+  // Nobody in particular has no colour.
+  const style = { '--hue': hue(id), '--chroma': id ? 0.075 : 0.02, '--size': size } as React.CSSProperties;
   return (
     <span className={styles.avatar} style={style} aria-hidden="true">
       {name.trim() ? initials(name) : <Silhouette />}

@@ -1,16 +1,19 @@
 import { useEffect, useState } from 'react';
 import { Button } from './Button';
+import styles from './CopyButton.module.css';
 import { CheckIcon, LinkIcon } from './icons';
 
 interface Props {
   text: string;
   label: string;
   look?: 'plain' | 'quiet';
+  // On a phone the icon must do.
+  compact?: boolean;
   testId?: string;
 }
 
 // CopyButton copies a link and says so for a moment.
-export function CopyButton({ text, label, look = 'plain', testId }: Props) {
+export function CopyButton({ text, label, look = 'plain', compact = false, testId }: Props) {
   const [said, setSaid] = useState<string>();
 
   useEffect(() => {
@@ -32,9 +35,9 @@ export function CopyButton({ text, label, look = 'plain', testId }: Props) {
   };
 
   return (
-    <Button look={look} onClick={copy} data-testid={testId} aria-live="polite">
+    <Button look={look} onClick={copy} data-testid={testId} aria-label={said ?? label} aria-live="polite" title={label}>
       {said ? <CheckIcon /> : <LinkIcon />}
-      {said ?? label}
+      <span className={compact ? styles.compact : ''}>{said ?? label}</span>
     </Button>
   );
 }
