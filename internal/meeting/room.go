@@ -26,7 +26,6 @@ const (
 	offsetTicks    = 5                      // ticks between two clock offsets
 	bitrateTicks   = 10                     // ticks between two BITRATES
 	indexDelay     = 150 * time.Millisecond // changes of the INDEX wait for each other
-	lostGrace      = 10 * time.Second       // a lost connection keeps its place
 	endedGrace     = 2 * time.Second        // between the ends of media and socket
 	idleRoom       = 2 * time.Second        // an empty room stays so long
 	maxConnections = 8                      // of one attendee, joined or not
@@ -255,7 +254,7 @@ func (r *room) replace(old, with *seat) {
 func (r *room) left(s *seat, d signal.Departure) {
 	s.left = true
 	if d == signal.Lost && !s.out && !s.mediaOver && r.seats[s.attendee.ID] == s {
-		s.lingersUntil = time.Now().Add(lostGrace)
+		s.lingersUntil = time.Now().Add(r.cfg.LostTimeout)
 		return
 	}
 	r.takeOut(s, d != signal.Left)

@@ -35,6 +35,7 @@ type Config struct {
 	MaxAttendees int           // of one meeting that does not say so itself; 0: 250
 	MaxConnected int           // attendees of one meeting at once; 0: 250
 	MaxCameras   int           // published videos of one meeting; 0: 25
+	LostTimeout  time.Duration // how long a lost connection keeps its place; 0: 10 s
 
 	Signal signal.Config
 }
@@ -46,6 +47,7 @@ func (c Config) withDefaults() Config {
 	c.MaxAttendees = cmp.Or(c.MaxAttendees, 250)
 	c.MaxConnected = cmp.Or(c.MaxConnected, 250)
 	c.MaxCameras = cmp.Or(c.MaxCameras, 25)
+	c.LostTimeout = cmp.Or(c.LostTimeout, 10*time.Second)
 	return c
 }
 
