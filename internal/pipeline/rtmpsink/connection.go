@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"belfry.live/belfry/internal/wire/amf0"
@@ -48,6 +49,9 @@ type connection struct {
 	window  uint64 // the server wants to hear after so many bytes
 	acked   uint64
 	replies chan rtmp.Message // from the reader, for the writer to send
+
+	mu  sync.Mutex // guards end, and that no later write deadline is set
+	end time.Time  // nothing is written after this; zero until the end is near
 }
 
 // dial connects, shakes hands and publishes. Every step has its time.
@@ -328,7 +332,13 @@ func (c *connection) begin(m Metadata) error {
 
 // write sends a message, and fails when the server does not take it in time.
 func (c *connection) write(m rtmp.Message) error {
-	c.conn.SetWriteDeadline(time.Now().Add(c.stall))
+	c.mu.Lock()
+	deadline := time.Now().Add(c.stall)
+	if !c.end.IsZero() && c.end.Before(deadline) {
+		deadline = c.end
+	}
+	c.conn.SetWriteDeadline(deadline)
+	c.mu.Unlock()
 	err := c.w.WriteMessage(m)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("the server takes no more media for %v: %w", c.stall, err)
@@ -352,15 +362,25 @@ func (c *connection) media(it *item) error {
 	return c.write(m)
 }
 
-// end tells the server that the stream is over and waits until it has hung up
-// or deadline has come. ended is closed when read has returned.
-func (c *connection) end(deadline time.Time, ended <-chan struct{}) {
-	c.conn.SetDeadline(deadline)
-	if c.send(0, rtmp.Command{Name: "FCUnpublish", Transaction: 6, Args: []amf0.Value{c.url.key}}) != nil {
-		return
-	}
-	if c.send(0, rtmp.Command{Name: "deleteStream", Transaction: 7, Args: []amf0.Value{float64(c.stream)}}) != nil {
-		return
+// endBy says when everything must have been written. It may come in the middle
+// of a write, from any goroutine.
+func (c *connection) endBy(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end = t
+	c.conn.SetDeadline(t)
+}
+
+// bye tells the server that the stream is over and waits until it has hung up,
+// or endBy's time has come. ended is closed when read has returned.
+func (c *connection) bye(ended <-chan struct{}) {
+	for _, command := range []rtmp.Command{
+		{Name: "FCUnpublish", Transaction: 6, Args: []amf0.Value{c.url.key}},
+		{Name: "deleteStream", Transaction: 7, Args: []amf0.Value{float64(c.stream)}},
+	} {
+		if c.write(command.Message(0)) != nil {
+			return
+		}
 	}
 	// A connection closed with bytes unread is reset, and the server might
 	// lose what it has not read yet.

@@ -59,15 +59,23 @@ func newQueue(maxDelay time.Duration, askKey func()) *queue {
 	return &queue{maxDelay: maxDelay, wake: make(chan struct{}, 1), askKey: askKey}
 }
 
-// setConfig tells how the samples that follow are coded.
-func (q *queue) setConfig(video bool, c *config) {
+// setVideo tells how the pictures that follow are coded.
+func (q *queue) setVideo(c *config) {
+	q.mu.Lock()
+	first := q.open && q.video == nil
+	q.awaitKey = q.awaitKey || first
+	q.video = c
+	q.mu.Unlock()
+	if first {
+		q.askKey()
+	}
+}
+
+// setAudio tells how the sound that follows is coded.
+func (q *queue) setAudio(c *config) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if video {
-		q.video = c
-	} else {
-		q.audio = c
-	}
+	q.audio = c
 }
 
 // start begins taking samples for a new connection and returns the configs

@@ -84,6 +84,7 @@ func (s *Sink) once(ctx context.Context) (lasted time.Duration, err error) {
 		c.conn.Close()
 		<-ended
 	}()
+	defer context.AfterFunc(ctx, func() { c.endBy(time.Now().Add(s.cfg.EndTimeout)) })()
 	err = s.feed(ctx, c, read)
 	s.queue.stop()
 	if ctx.Err() != nil {
@@ -138,18 +139,17 @@ func (s *Sink) drain(ctx context.Context, c *connection, it *item, read <-chan e
 	return nil
 }
 
-// finish sends the rest of the queue and ends the stream.
+// finish sends the rest of the queue and ends the stream, as far as endBy's
+// time allows.
 func (s *Sink) finish(c *connection, ended <-chan struct{}) {
-	deadline := time.Now().Add(s.cfg.EndTimeout)
 	var it item
 	for s.queue.pop(&it) {
-		c.stall = time.Until(deadline)
-		if c.stall <= 0 || c.media(&it) != nil {
+		if c.media(&it) != nil {
 			return
 		}
 		s.queue.sent(&it)
 	}
-	c.end(deadline, ended)
+	c.bye(ended)
 }
 
 func (s *Sink) tell(state State) {

@@ -142,7 +142,7 @@ func (s *Sink) SetVideo(c h264.Config) {
 	if c.LengthSize != 4 {
 		panic("rtmpsink: NAL unit lengths must have 4 bytes")
 	}
-	s.queue.setConfig(true, videoConfig(c.Append(nil)))
+	s.queue.setVideo(videoConfig(c.Append(nil)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.metadata.Width, s.metadata.Height = c.Width, c.Height
@@ -153,7 +153,7 @@ func (s *Sink) SetVideo(c h264.Config) {
 
 // SetAudio tells the decoder configuration of the audio frames that follow.
 func (s *Sink) SetAudio(c aac.Config) {
-	s.queue.setConfig(false, audioConfig(c.Append(nil)))
+	s.queue.setAudio(audioConfig(c.Append(nil)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.metadata.AudioSampleRate, s.metadata.AudioChannels = c.SampleRate, c.Channels
