@@ -536,3 +536,30 @@ func TestFullRange(t *testing.T) {
 		t.Errorf("beside it: got %v, want %v", got, want)
 	}
 }
+
+// TestStillPictureIsCheap: what does not move needs no bits.
+func TestStillPictureIsCheap(t *testing.T) {
+	enc, err := NewVideoEncoder(VideoConfig{
+		Width: 320, Height: 180, FrameRate: 30, Bitrate: 2_000_000, KeyInterval: 2 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer enc.Close()
+	p := newPicture(t, 320, 180)
+	paint(p, p.Bounds(), [3]int{60, 128, 128})
+	for i := range p.Y { // a gradient with a little noise, like the slate
+		p.Y[i] = byte(40 + i/p.StrideY/4 + i*7919%3)
+	}
+	bits := 0
+	for n := int64(0); n < 300; n++ {
+		out, err := enc.Encode(p, n, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bits += 8 * len(out.Data)
+	}
+	if bits > 10*200_000 {
+		t.Errorf("got %d bit/s, want 200000 at most", bits/10)
+	}
+}
