@@ -1,0 +1,32 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"belfry.live/belfry/internal/connector"
+	"belfry.live/belfry/internal/meeting"
+)
+
+// hosts invites live connectors to this server's meetings.
+type hosts struct {
+	meetings  *meeting.Service
+	signaling string // ws://host:port
+}
+
+func (h hosts) Invite(ctx context.Context, meetingID, externalUserID string) (connector.Invitation, error) {
+	all := meeting.Capabilities{Audio: meeting.SendReceive, Video: meeting.SendReceive, Content: meeting.SendReceive}
+	a, err := h.meetings.AddAttendee(ctx, meeting.ID(meetingID), externalUserID, all)
+	if errors.Is(err, meeting.ErrNotFound) {
+		return connector.Invitation{}, connector.ErrMeetingNotFound
+	}
+	if err != nil {
+		return connector.Invitation{}, err
+	}
+	return connector.Invitation{
+		SignalingURL:   h.signaling + "/control/" + meetingID,
+		AttendeeID:     string(a.ID),
+		ExternalUserID: a.ExternalUserID,
+		JoinToken:      a.JoinToken.Reveal(),
+	}, nil
+}

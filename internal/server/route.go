@@ -1,0 +1,50 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// fronts are the handlers that share the HTTP port.
+type fronts struct {
+	api interface {
+		http.Handler
+		Claims(*http.Request) bool // is it a call of an AWS client?
+	}
+	meeting  http.Handler // signaling
+	playback http.Handler
+	site     http.Handler // the application behind the site
+	web      http.Handler // the site itself
+	ready    func() bool
+}
+
+// ServeHTTP hands the request to its part. It is no http.ServeMux because AWS
+// clients may send doubled slashes, which a mux answers with a redirect that
+// breaks their signature.
+func (f fronts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch path := r.URL.Path; {
+	case path == "/healthz":
+		f.health(w)
+	case strings.HasPrefix(path, "/control/"):
+		f.meeting.ServeHTTP(w, r)
+	case strings.HasPrefix(path, "/api/video/"):
+		f.playback.ServeHTTP(w, r)
+	case strings.HasPrefix(path, "/api/"):
+		f.site.ServeHTTP(w, r)
+	case f.api.Claims(r):
+		f.api.ServeHTTP(w, r)
+	default:
+		f.web.ServeHTTP(w, r)
+	}
+}
+
+func (f fronts) health(w http.ResponseWriter) {
+	status, code := "ok", http.StatusOK
+	if !f.ready() {
+		status, code = "starting", http.StatusServiceUnavailable
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(map[string]string{"status": status}) // the client may be gone
+}

@@ -1,0 +1,206 @@
+// Package server builds the parts of belfry, joins them, and starts and stops
+// them in order. Settings come in; what goes out is a running server.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"belfry.live/belfry/internal/api"
+	"belfry.live/belfry/internal/channel"
+	"belfry.live/belfry/internal/channel/ingest"
+	"belfry.live/belfry/internal/channel/playback"
+	"belfry.live/belfry/internal/config"
+	"belfry.live/belfry/internal/connector"
+	"belfry.live/belfry/internal/meeting"
+	"belfry.live/belfry/internal/meeting/rtc"
+	"belfry.live/belfry/internal/store/natskv"
+	"belfry.live/belfry/web"
+)
+
+// Limits of the HTTP port. Handlers that answer for long set their own.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	headerLimit   = 32 << 10
+	lastRequests  = time.Second // for requests under way when the server stops
+)
+
+// Run serves until ctx ends and everything has stopped.
+func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	folder, err := OpenFolder(cfg.Data)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	keyList, err := openKeys(folder.file(keysFile))
+	if err != nil {
+		return err
+	}
+	doors, err := open(cfg)
+	if err != nil {
+		return err
+	}
+	defer doors.Close()
+	public, err := publicURL(cfg, doors.http)
+	if err != nil {
+		return err
+	}
+	ingestHost := cfg.IngestHost
+	if ingestHost == "" {
+		ingestHost = public.Hostname()
+	}
+	certificate, authority, err := openCertificate(folder, []string{ingestHost, "localhost", "127.0.0.1", "::1"}, time.Now())
+	if err != nil {
+		return err
+	}
+	transport, err := rtc.NewTransport(rtc.Config{Addr: cfg.Media, PublicAddresses: cfg.PublicAddresses}, log)
+	if err != nil {
+		return addressError("media", cfg.Media, err)
+	}
+	defer transport.Close()
+	tables, err := natskv.Open(ctx, natskv.Config{Dir: folder.file(natsFolder)}, log)
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	defer tables.Close()
+
+	channels, err := channel.New(ctx, channel.Config{MaxChannels: cfg.Channel.MaxChannels}, tables, log)
+	if err != nil {
+		return err
+	}
+	meetings, err := meeting.New(ctx, meeting.Config{
+		Transport: transport, EmptyTimeout: cfg.Meeting.EmptyTimeout.Duration,
+		MaxAge: cfg.Meeting.MaxAge.Duration, MaxMeetings: cfg.Meeting.MaxMeetings,
+	}, tables, log)
+	if err != nil {
+		return err
+	}
+	work, err := newWork(cfg.Connector, ingestHost, doors, authority, log)
+	if err != nil {
+		return err
+	}
+	connectors, err := connector.New(ctx, connector.Config{MaxPipelines: cfg.Connector.MaxPipelines, Work: work.run},
+		tables, hosts{meetings, "ws://" + local(doors.http)}, log)
+	if err != nil {
+		return err
+	}
+	keys := keys{}
+	for _, k := range keyList {
+		keys[k.ID] = k.Secret
+	}
+	endpoint := "http://" + local(doors.http)
+	application, err := newSite(ctx, cfg, endpoint, keyList[0], tables, log)
+	if err != nil {
+		return err
+	}
+	var ready atomic.Bool
+	front := fronts{
+		api: api.New(api.Config{
+			Account: cfg.Account, PublicURL: public, IngestEndpoint: ingestHost, MediaAddress: transport.Addr().String(),
+		}, keys, meetings, connectors, channels, log),
+		meeting:  meetings.Handler(),
+		playback: playback.New(playback.Config{Account: cfg.Account}, channels, log),
+		site:     application,
+		web:      web.Handler(),
+		ready:    ready.Load,
+	}
+
+	// Each stage runs until it is told to stop, and they are told in the order
+	// in which media flow: first those who bring requests and pipelines, then
+	// the meetings they come from, then the channels they end in.
+	var stages stages
+	defer stages.stop()
+	desk := ingest.New(ingest.Config{}, channels, log)
+	stages.start(ctx,
+		channels.Run,
+		func(ctx context.Context) error { return desk.Serve(ctx, doors.rtmp, false) },
+		func(ctx context.Context) error { return desk.Serve(ctx, tlsListener(doors.rtmps, certificate), true) },
+	)
+	stages.start(ctx, meetings.Run)
+	stages.start(ctx, connectors.Run, application.Run, func(ctx context.Context) error { return serveHTTP(ctx, doors.http, front, log) })
+
+	running := Running{Process: os.Getpid(), Endpoint: endpoint, Region: cfg.Region}
+	if err := writeJSON(folder.file(runningFile), running); err != nil {
+		return err
+	}
+	ready.Store(true)
+	log.Info("belfry is ready at "+public.String(), "http", doors.http.Addr(), "rtmp", doors.rtmp.Addr(),
+		"rtmps", doors.rtmps.Addr(), "media", transport.Addr(), "data", folder.path)
+	err = stages.wait(ctx)
+	ready.Store(false)
+	log.Info("belfry is stopping")
+	return err
+}
+
+// doors are the TCP listeners.
+type doors struct{ http, rtmp, rtmps net.Listener }
+
+func open(cfg config.Config) (d doors, err error) {
+	for _, door := range []struct {
+		listener      *net.Listener
+		setting, addr string
+	}{{&d.http, "http", cfg.HTTP}, {&d.rtmp, "rtmp", cfg.RTMP}, {&d.rtmps, "rtmps", cfg.RTMPS}} {
+		if *door.listener, err = listen(door.setting, door.addr); err != nil {
+			d.Close()
+			return doors{}, err
+		}
+	}
+	return d, nil
+}
+
+// Close closes those that are open; closing twice is harmless.
+func (d doors) Close() {
+	for _, l := range []net.Listener{d.http, d.rtmp, d.rtmps} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+func tlsListener(l net.Listener, certificate tls.Certificate) net.Listener {
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+}
+
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerLimit,
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	var g errgroup.Group
+	g.Go(func() error {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve HTTP: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		// Viewers wait for parts that will not come: their requests are cut
+		// when the others had time to finish.
+		last, stop := context.WithTimeout(requests, lastRequests)
+		defer stop()
+		if srv.Shutdown(last) != nil {
+			cut()
+			srv.Close()
+		}
+		return nil
+	})
+	return g.Wait()
+}
