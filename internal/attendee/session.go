@@ -1,0 +1,471 @@
+package attendee
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/pion/webrtc/v4"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"belfry.live/belfry/internal/wire/chime"
+)
+
+const (
+	// connectTimeout is for everything from the socket to connected media,
+	// and again for each answer to an offer.
+	connectTimeout = 15 * time.Second
+	writeTimeout   = 10 * time.Second
+	// leaveTimeout is for the LEAVE_ACK.
+	leaveTimeout = 2 * time.Second
+
+	pingInterval = 10 * time.Second
+	maxMissed    = 4 // pings in a row without a pong
+
+	reportInterval = 500 * time.Millisecond
+
+	// defaultVideoLimit is how many videos to receive if the JOIN_ACK does
+	// not say.
+	defaultVideoLimit = 25
+
+	query       = "?X-Chime-Control-Protocol-Version=3&X-Amzn-Chime-Send-Close-On-Error=1"
+	subprotocol = "_aws_wt_session"
+)
+
+// A session is one connection to the meeting: one WebSocket and one peer
+// connection. Its loop owns all of it.
+type session struct {
+	// Fixed by newSession.
+	c   *Client
+	log *slog.Logger
+
+	socket *websocket.Conn
+	frames chan *chime.Frame
+	states chan webrtc.PeerConnectionState
+	done   chan struct{} // closed when the loop has ended
+
+	// Touched by the loop alone, but for peer in requestKeyFrame.
+	peer     *peer // nil before the first INDEX
+	servers  []webrtc.ICEServer
+	limit    int
+	up       bool // media is connected, or was
+	inFlight bool // a SUBSCRIBE without its answer
+	sources  []Source
+	muted    bool // as the meeting knows it
+	pings    uint32
+	missed   int
+	roster   bool              // the first has come
+	people   map[uint32]string // attendee ids by audio stream id
+	volumes  []Volume
+}
+
+func newSession(c *Client) *session {
+	return &session{
+		c: c, log: c.log,
+		frames: make(chan *chime.Frame),
+		states: make(chan webrtc.PeerConnectionState),
+		done:   make(chan struct{}),
+		limit:  defaultVideoLimit,
+		people: make(map[uint32]string),
+	}
+}
+
+// run holds the connection until it breaks, ends, or ctx does; then it leaves
+// in good order.
+func (s *session) run(ctx context.Context) error {
+	if err := s.dial(ctx); err != nil {
+		return err
+	}
+	// The end of ctx is the beginning of the end: LEAVE goes over the same
+	// socket.
+	g, reading := errgroup.WithContext(context.WithoutCancel(ctx))
+	reading, stop := context.WithCancel(reading)
+	var readErr error
+	g.Go(func() error {
+		defer close(s.frames)
+		readErr = s.read(reading)
+		return nil
+	})
+	err := s.loop(ctx)
+	if errors.Is(err, errReadEnded) {
+		g.Wait() // it has ended
+		err = readErr
+	}
+	close(s.done)
+	s.c.setCurrent(nil)
+	if s.peer != nil {
+		s.peer.close()
+	}
+	stop()
+	s.socket.CloseNow()
+	g.Wait()
+	return err
+}
+
+func (s *session) dial(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	socket, _, err := websocket.Dial(ctx, s.c.cfg.SignalingURL+query, &websocket.DialOptions{
+		HTTPClient:   s.c.cfg.HTTPClient,
+		Subprotocols: []string{subprotocol, s.c.cfg.JoinToken},
+	})
+	if err != nil {
+		return fmt.Errorf("open signaling connection: %w", withoutToken(err, s.c.cfg.JoinToken))
+	}
+	socket.SetReadLimit(chime.MaxFrame)
+	s.socket = socket
+	return nil
+}
+
+// withoutToken keeps the join token, which rides in a header, out of an
+// error's text.
+func withoutToken(err error, token string) error {
+	if token == "" || !strings.Contains(err.Error(), token) {
+		return err
+	}
+	return errors.New(strings.ReplaceAll(err.Error(), token, "(token)"))
+}
+
+// errReadEnded says that the reader knows why.
+var errReadEnded = errors.New("signaling connection ended")
+
+// read passes frames on to the loop until the socket ends.
+func (s *session) read(ctx context.Context) error {
+	for {
+		kind, message, err := s.socket.Read(ctx)
+		if err != nil {
+			return closedBy(err)
+		}
+		if kind != websocket.MessageBinary {
+			continue
+		}
+		f, err := chime.Parse(message)
+		if err != nil {
+			s.log.Debug("signaling frame dropped", "err", err)
+			continue
+		}
+		select {
+		case s.frames <- f:
+		case <-s.done:
+			return nil
+		}
+	}
+}
+
+// closedBy turns the end of a read into what the server means by it.
+func closedBy(err error) error {
+	switch code := websocket.CloseStatus(err); code {
+	case 4403:
+		return fmt.Errorf("%w: closed with %d", ErrRefused, code)
+	case 4410:
+		return fmt.Errorf("%w: closed with %d", ErrEnded, code)
+	}
+	return fmt.Errorf("read signaling: %w", err)
+}
+
+// loop does all that happens in a session, one thing after the other.
+func (s *session) loop(ctx context.Context) error {
+	ping := time.NewTicker(pingInterval)
+	defer ping.Stop()
+	reports := time.NewTicker(reportInterval)
+	defer reports.Stop()
+	// Until media is connected, and again while an answer is awaited.
+	deadline := time.NewTimer(connectTimeout)
+	defer deadline.Stop()
+
+	if err := s.join(ctx); err != nil {
+		return err
+	}
+	for {
+		awaiting := s.inFlight || !s.up
+		var err error
+		select {
+		case <-ctx.Done():
+			return s.leave()
+		case f, ok := <-s.frames:
+			if !ok {
+				return errReadEnded
+			}
+			err = s.handle(ctx, f)
+		case state := <-s.states:
+			err = s.stateChanged(state)
+		case <-s.c.changed:
+			err = s.tellMuted(ctx)
+		case <-ping.C:
+			err = s.ping(ctx)
+		case now := <-reports.C:
+			if s.up {
+				err = s.peer.sendReports(now)
+			}
+		case <-deadline.C:
+			if awaiting {
+				return fmt.Errorf("no connection or answer within %v", connectTimeout)
+			}
+		}
+		if err == nil {
+			err = s.subscribeIfNeeded(ctx)
+		}
+		if final(err) {
+			s.log.Info("attendance ends", "err", err)
+			return errors.Join(err, s.leave())
+		}
+		if err != nil {
+			return err
+		}
+		if now := s.inFlight || !s.up; now && !awaiting {
+			deadline.Reset(connectTimeout)
+		}
+	}
+}
+
+func (s *session) send(ctx context.Context, f *chime.Frame) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	if err := s.socket.Write(ctx, websocket.MessageBinary, chime.Append(nil, f)); err != nil {
+		return fmt.Errorf("write signaling: %w", err)
+	}
+	return nil
+}
+
+func (s *session) join(ctx context.Context) error {
+	if err := s.ping(ctx); err != nil {
+		return err
+	}
+	f := chime.New(chime.Frame_JOIN, time.Now())
+	f.Join = &chime.JoinFrame{
+		ProtocolVersion: proto.Uint32(2),
+		Flags:           proto.Uint32(uint32(chime.JoinFlags_HAS_STREAM_UPDATE)),
+		ClientDetails: &chime.ClientDetails{
+			PlatformName: proto.String("Go"), PlatformVersion: proto.String(runtime.Version()),
+			ClientSource: proto.String("belfry"), OsName: proto.String(runtime.GOOS),
+		},
+		AudioSessionId:            &s.c.id,
+		WantsCompressedSdp:        proto.Bool(false),
+		ServerSideNetworkAdaption: chime.ServerSideNetworkAdaption_DEFAULT.Enum(),
+	}
+	return s.send(ctx, f)
+}
+
+func (s *session) ping(ctx context.Context) error {
+	if s.missed >= maxMissed {
+		return fmt.Errorf("%d pings in a row without an answer", s.missed)
+	}
+	s.pings++
+	s.missed++
+	return s.sendPing(ctx, chime.PingPongType_PING, s.pings)
+}
+
+func (s *session) sendPing(ctx context.Context, t chime.PingPongType, id uint32) error {
+	f := chime.New(chime.Frame_PING_PONG, time.Now())
+	f.PingPong = &chime.PingPongFrame{Type: t.Enum(), PingId: &id}
+	return s.send(ctx, f)
+}
+
+// handle does what a frame says.
+func (s *session) handle(ctx context.Context, f *chime.Frame) error {
+	if err := envelopeError(f.GetError()); err != nil {
+		return err
+	}
+	switch f.GetType() {
+	case chime.Frame_PING_PONG:
+		switch p := f.GetPingPong(); {
+		case p.GetType() == chime.PingPongType_PING:
+			return s.sendPing(ctx, chime.PingPongType_PONG, p.GetPingId())
+		case p.GetPingId() == s.pings:
+			s.missed = 0
+		}
+	case chime.Frame_JOIN_ACK:
+		s.joined(f.GetJoinack())
+	case chime.Frame_INDEX:
+		return s.indexed(f.GetIndex())
+	case chime.Frame_SUBSCRIBE_ACK:
+		if s.inFlight && f.GetSuback() != nil {
+			s.inFlight = false
+			return s.peer.answer(f.GetSuback().GetSdpAnswer())
+		}
+	case chime.Frame_AUDIO_STREAM_ID_INFO:
+		s.rosterChanged(f.GetAudioStreamIdInfo().GetStreams())
+	case chime.Frame_AUDIO_METADATA:
+		s.volumesChanged(f.GetAudioMetadata().GetAttendeeStates())
+	case chime.Frame_AUDIO_STATUS:
+		return audioStatus(f.GetAudioStatus())
+	}
+	return nil
+}
+
+func (s *session) joined(f *chime.JoinAckFrame) {
+	if n := f.GetVideoSubscriptionLimit(); n > 0 {
+		s.limit = int(min(n, 1000))
+	}
+	if t := f.GetTurnCredentials(); len(t.GetUris()) > 0 {
+		s.servers = []webrtc.ICEServer{{URLs: t.GetUris(), Username: t.GetUsername(), Credential: t.GetPassword()}}
+	}
+}
+
+// indexed takes the list of all videos there are. The first one means that
+// the meeting let us in.
+func (s *session) indexed(f *chime.IndexFrame) error {
+	s.sources = choose(f.GetSources(), s.c.cfg, s.limit)
+	if s.peer != nil {
+		return nil
+	}
+	p, err := newPeer(s.c, s.servers, func(state webrtc.PeerConnectionState) {
+		select {
+		case s.states <- state:
+		case <-s.done:
+		}
+	})
+	if err != nil {
+		return err
+	}
+	s.peer = p
+	return nil
+}
+
+// choose picks the videos to receive: of each attendee one, of each source
+// the best layer.
+func choose(announced []*chime.StreamDescriptor, cfg Config, limit int) []Source {
+	best := make(map[string]*chime.StreamDescriptor) // by attendee
+	for _, d := range announced {
+		if d.GetMediaType() != chime.StreamMediaType_VIDEO || d.GetStreamId() == 0 || d.GetAttendeeId() == cfg.AttendeeID {
+			continue
+		}
+		b := best[d.GetAttendeeId()]
+		if b == nil || d.GetGroupId() > b.GetGroupId() ||
+			d.GetGroupId() == b.GetGroupId() && d.GetMaxBitrateKbps() > b.GetMaxBitrateKbps() {
+			best[d.GetAttendeeId()] = d
+		}
+	}
+	var list []Source
+	for _, d := range best {
+		source := Source{
+			AttendeeID: d.GetAttendeeId(), ExternalUserID: d.GetExternalUserId(),
+			StreamID: d.GetStreamId(), GroupID: d.GetGroupId(),
+		}
+		if cfg.WantVideo != nil && cfg.WantVideo(source) {
+			list = append(list, source)
+		}
+	}
+	slices.SortFunc(list, func(a, b Source) int { return int(int64(a.GroupID) - int64(b.GroupID)) })
+	return list[:min(len(list), limit)]
+}
+
+// stateChanged follows the peer connection.
+func (s *session) stateChanged(state webrtc.PeerConnectionState) error {
+	switch state {
+	case webrtc.PeerConnectionStateConnected:
+		if s.up {
+			return nil
+		}
+		s.up = true
+		s.peer.connect()
+		s.c.setCurrent(s)
+		again := s.c.connected
+		s.c.connected = true
+		s.log.Info("attends", "again", again)
+		if s.c.handler.Connected != nil {
+			s.c.handler.Connected(again)
+		}
+	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+		return fmt.Errorf("media connection %v", state)
+	}
+	return nil
+}
+
+// subscribeIfNeeded makes an offer when what is received or sent is not what
+// is wanted. One is under way at a time. The first asks for no video, as with
+// browsers: it brings the connection up.
+func (s *session) subscribeIfNeeded(ctx context.Context) error {
+	if s.peer == nil || s.inFlight {
+		return nil
+	}
+	first := s.peer.pc.CurrentRemoteDescription() == nil
+	var videos []Source
+	var filming Codec
+	if !first {
+		if !s.up {
+			return nil
+		}
+		videos, filming = s.sources, s.c.wants().video
+		if s.peer.has(videos) && filming == s.peer.filming {
+			return nil
+		}
+	}
+	return s.subscribe(ctx, videos, filming)
+}
+
+func (s *session) subscribe(ctx context.Context, videos []Source, filming Codec) error {
+	sdp, streams, err := s.peer.offer(ctx, videos, filming)
+	if err != nil {
+		return err
+	}
+	s.muted = s.c.wants().muted
+	sub := &chime.SubscribeFrame{
+		Duplex: chime.StreamServiceType_RX.Enum(),
+		SendStreams: []*chime.StreamDescriptor{{
+			MediaType: chime.StreamMediaType_AUDIO.Enum(), TrackLabel: proto.String("AmazonChimeExpressAudio"),
+			StreamId: proto.Uint32(1), GroupId: proto.Uint32(1), Framerate: proto.Uint32(15),
+			MaxBitrateKbps: proto.Uint32(600), AvgBitrateBps: proto.Uint32(400000), AttendeeId: &s.c.cfg.AttendeeID,
+		}},
+		ReceiveStreamIds: streams,
+		SdpOffer:         &sdp,
+		AudioCheckin:     proto.Bool(false),
+		AudioMuted:       proto.Bool(s.muted),
+	}
+	if filming != 0 {
+		sub.Duplex = chime.StreamServiceType_DUPLEX.Enum()
+		sub.SendStreams = append(sub.SendStreams, &chime.StreamDescriptor{
+			MediaType: chime.StreamMediaType_VIDEO.Enum(), TrackLabel: proto.String("AmazonChimeExpressVideo"),
+			StreamId: proto.Uint32(2), GroupId: proto.Uint32(2), Framerate: proto.Uint32(15),
+			MaxBitrateKbps: proto.Uint32(1500), AttendeeId: &s.c.cfg.AttendeeID,
+		})
+	}
+	f := chime.New(chime.Frame_SUBSCRIBE, time.Now())
+	f.Sub = sub
+	s.inFlight = true
+	return s.send(ctx, f)
+}
+
+// tellMuted says so if the microphone's state is not what the meeting knows.
+func (s *session) tellMuted(ctx context.Context) error {
+	muted := s.c.wants().muted
+	if s.peer == nil || muted == s.muted {
+		return nil // the first SUBSCRIBE says it
+	}
+	s.muted = muted
+	f := chime.New(chime.Frame_AUDIO_CONTROL, time.Now())
+	f.AudioControl = &chime.AudioControlFrame{Muted: &muted}
+	return s.send(ctx, f)
+}
+
+// leave says goodbye and waits a little for the answer.
+func (s *session) leave() error {
+	f := chime.New(chime.Frame_LEAVE, time.Now())
+	f.Leave = &chime.LeaveFrame{}
+	if err := s.send(context.Background(), f); err != nil {
+		return nil // gone already
+	}
+	timeout := time.NewTimer(leaveTimeout)
+	defer timeout.Stop()
+	for {
+		select {
+		case f, ok := <-s.frames:
+			if !ok || f.GetType() == chime.Frame_LEAVE_ACK {
+				s.socket.Close(websocket.StatusNormalClosure, "")
+				return nil
+			}
+		case <-s.states:
+		case <-timeout.C:
+			return nil
+		}
+	}
+}
+
+func (s *session) requestKeyFrame(source Source) { s.peer.requestKeyFrame(source) }
