@@ -9,7 +9,7 @@ import { Preview } from './Preview';
 import { useDevices } from './useDevices';
 
 const nameKey = 'belfry.name';
-const longestName = 48;
+const longestName = 40;
 
 interface Props {
   // Whether the person comes back to a meeting this page was in.

@@ -41,7 +41,7 @@ export function Watch({ name }: { name: string }) {
           {!playing && phase !== 'paused' && <Curtain phase={phase} />}
           {playing && muted && (
             <Button look="primary" size="large" className={styles.unmute} onClick={() => player.toggleMute()} data-testid="watch-unmute">
-              <SpeakerOffIcon /> Tap for sound
+              <SpeakerOffIcon /> Turn on the sound
             </Button>
           )}
           {(playing || phase === 'paused') && (

@@ -45,6 +45,8 @@ export class Player {
   private pictureAt = 0;
   private newsAt = 0;
   private position = -1;
+  // The playlist has its end: no more news will come.
+  private complete = false;
   // Whether the picture has moved since the player was attached, and whether it ever has.
   private moved = false;
   private played = false;
@@ -144,15 +146,23 @@ export class Player {
     this.pictureAt = this.newsAt = performance.now();
     this.position = -1;
     this.moved = false;
+    this.complete = false;
     this.looking = setInterval(this.look, lookEveryMs);
     if (Hls.isSupported()) {
       const hls = new Hls(config);
       this.hls = hls;
       let edge = -1;
       hls.on(Events.LEVEL_UPDATED, (_, { details }) => {
-        if (details.edge !== edge || !details.live) {
+        this.complete = !details.live;
+        if (details.edge !== edge) {
           edge = details.edge;
           this.newsAt = performance.now();
+        }
+      });
+      hls.on(Events.LEVEL_LOADED, (_, { details }) => {
+        // A stream that is over when it is first seen is not played from its beginning.
+        if (!details.live && !this.moved) {
+          this.onEnded();
         }
       });
       hls.on(Events.ERROR, (_, data) => this.onHlsError(hls, data));
@@ -208,12 +218,14 @@ export class Player {
       }
       this.position = video.currentTime;
     }
-    if (!hls) {
+    if (!hls || this.complete) {
       this.newsAt = now;
     }
     if (this.wantsPause) {
       this.pictureAt = now;
       this.set({ phase: 'paused' });
+    } else if (this.complete && now - this.pictureAt > pictureLimitMs) {
+      this.onEnded();
     } else if (now - Math.min(this.pictureAt, this.newsAt) > hopeLimitMs) {
       this.begin();
     } else if (now - this.pictureAt > pictureLimitMs || now - this.newsAt > newsLimitMs) {
