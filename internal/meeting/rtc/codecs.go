@@ -14,10 +14,11 @@ const (
 	uriTWCC       = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 )
 
-// Feedback that is understood or given, by kind of section.
+// Feedback that is given or, on receive sections, understood.
 var (
-	audioFeedback = []string{"transport-cc"}
-	videoFeedback = []string{"transport-cc", "ccm fir", "nack", "nack pli"}
+	audioFeedback   = []string{"transport-cc"}
+	cameraFeedback  = []string{"transport-cc", "ccm fir", "nack", "nack pli"}
+	receiveFeedback = []string{"ccm fir", "nack", "nack pli"}
 )
 
 const opusParams = "minptime=10;useinbandfec=1"
@@ -50,7 +51,7 @@ func chooseAudio(s *section) []chosen {
 
 // chooseVideo returns the video formats of a section that are forwarded, in
 // the client's order, so its preference stays.
-func chooseVideo(s *section) []chosen {
+func chooseVideo(s *section, feedback []string) []chosen {
 	var list []chosen
 	for i := range s.formats {
 		f := &s.formats[i]
@@ -63,7 +64,7 @@ func chooseVideo(s *section) []chosen {
 			rtx:      rtxOf(s, f.typ),
 			rtpmap:   video.Codec.String() + "/90000",
 			params:   params,
-			feedback: common(f.feedback, videoFeedback),
+			feedback: common(f.feedback, feedback),
 			video:    video,
 		})
 	}

@@ -123,7 +123,12 @@ func (p *Peer) readRTP(b []byte, now time.Time) {
 	if !known {
 		in.known[h.SSRC] = struct{}{}
 	}
-	payload := plain[start:]
+	p.takeRTP(h, plain[start:], now)
+}
+
+// takeRTP passes on a packet that is the client's own.
+func (p *Peer) takeRTP(h *rtp.Header, payload []byte, now time.Time) {
+	in := &p.in
 	if h.Padding && len(payload) > 0 {
 		pad := int(payload[len(payload)-1])
 		if pad > len(payload) {
@@ -237,6 +242,11 @@ func (p *Peer) readRTCP(b []byte, now time.Time) {
 		p.in.dropped[dropUnauthentic].Add(1)
 		return
 	}
+	p.takeRTCP(plain, now)
+}
+
+// takeRTCP acts on a compound packet that is the client's own.
+func (p *Peer) takeRTCP(plain []byte, now time.Time) {
 	list, err := rtcp.Unmarshal(plain)
 	if err != nil {
 		p.in.dropped[dropUnknownType].Add(1)

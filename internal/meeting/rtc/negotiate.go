@@ -129,7 +129,11 @@ func (n *negotiation) decide(o Offer) error {
 			if m.stopped(n.offer.bundle) {
 				break
 			}
-			if s.formats = chooseVideo(m); len(s.formats) == 0 {
+			feedback := receiveFeedback
+			if index == 0 {
+				feedback = cameraFeedback
+			}
+			if s.formats = chooseVideo(m, feedback); len(s.formats) == 0 {
 				break
 			}
 			if index == 0 {

@@ -59,7 +59,7 @@ type credentials struct {
 
 // A section is one m= line and what belongs to it.
 type section struct {
-	kind       string // "audio", "video", ...
+	kind       string // "audio", "video" or "application"
 	port       int
 	proto      string
 	mid        string
@@ -91,6 +91,12 @@ type extension struct {
 	uri       string
 	direction direction // "" if not said
 }
+
+// Protocols of m= lines (RFC 8829, section 5.1.2, and RFC 8841).
+var (
+	rtpProtocols  = []string{"UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF", "RTP/SAVPF"}
+	dataProtocols = []string{"UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP"}
+)
 
 // stopped reports that the section is not in use: port 0 rejects it, unless it
 // is bundle-only, which says no more than that it shares the port of another.
@@ -215,10 +221,21 @@ func (s *section) parseMedia(value string) error {
 		return fmt.Errorf("port %.20q", port)
 	}
 	s.kind, s.proto, s.anyFormat = fields[0], fields[2], fields[3]
-	if !isToken(s.kind) || !isToken(strings.ReplaceAll(s.proto, "/", "")) || !isToken(s.anyFormat) {
-		return errors.New("m= has a strange kind, protocol or format")
+	if !isToken(s.anyFormat) {
+		return errors.New("m= has a strange format")
 	}
-	if s.kind != "audio" && s.kind != "video" {
+	known := rtpProtocols
+	switch s.kind {
+	case "audio", "video":
+	case "application":
+		known = dataProtocols
+	default:
+		return fmt.Errorf("m= has the strange kind %.20q", s.kind)
+	}
+	if !slices.Contains(known, s.proto) {
+		return fmt.Errorf("m=%s has the strange protocol %.40q", s.kind, s.proto)
+	}
+	if s.kind == "application" {
 		return nil
 	}
 	for _, f := range fields[3:] {
