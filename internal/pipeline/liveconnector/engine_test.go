@@ -46,7 +46,7 @@ func wantSteady(t *testing.T, r *recording, length time.Duration) {
 func TestEmptyMeetingIsSlateAndSilence(t *testing.T) {
 	var r *recording
 	synctest.Test(t, func(t *testing.T) {
-		r = (&meeting{from: 300 * time.Millisecond}).play(t, small, 5*time.Second)
+		r = (&script{from: 300 * time.Millisecond}).play(t, small, 5*time.Second)
 	})
 	wantSteady(t, r, 5*time.Second)
 	bell := image.Rect(310, 130, 330, 160)
@@ -66,7 +66,7 @@ func TestEmptyMeetingIsSlateAndSilence(t *testing.T) {
 func TestTilesFollowTheMeeting(t *testing.T) {
 	first := newClip(t, av.VP8, 300, 300, red, false)
 	second := newClip(t, av.H264, 300, 300, blue, false)
-	m := &meeting{tone: 440, cameras: []*camera{
+	m := &script{tone: 440, cameras: []*camera{
 		{clip: first, to: time.Hour, net: network{delay: 10 * time.Millisecond, jitter: 20 * time.Millisecond}},
 		{clip: second, from: 2 * time.Second, to: 4 * time.Second, net: network{delay: 30 * time.Millisecond}},
 	}}
@@ -144,29 +144,29 @@ func TestLipSync(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
 		name   string
-		m      meeting
+		m      script
 		format func(*Format)
 		from   time.Duration // where to begin to look
 		length time.Duration
 	}{
-		{name: "plain", m: meeting{cameras: []*camera{{clip: clips[av.VP8]}}}},
+		{name: "plain", m: script{cameras: []*camera{{clip: clips[av.VP8]}}}},
 		{
 			name: "video arrives long after the sound",
-			m: meeting{
+			m: script{
 				net:     network{delay: 5 * ms},
 				cameras: []*camera{{clip: clips[av.VP8], net: network{delay: 120 * ms, jitter: 30 * ms}}},
 			},
 		},
 		{
 			name: "sound arrives long after the video",
-			m: meeting{
+			m: script{
 				net:     network{delay: 100 * ms, jitter: 50 * ms},
 				cameras: []*camera{{clip: clips[av.H264], net: network{delay: 5 * ms}}},
 			},
 		},
 		{
 			name: "reports come late",
-			m: meeting{
+			m: script{
 				reports: 2 * time.Second,
 				cameras: []*camera{{clip: clips[av.VP8], reports: 3 * time.Second, net: network{delay: 40 * ms}}},
 			},
@@ -176,19 +176,19 @@ func TestLipSync(t *testing.T) {
 			// Its reports are worth nothing, so the arrival must do; the
 			// network and mixLag are as good as its precision then.
 			name: "a clock that is hours off",
-			m: meeting{
+			m: script{
 				net:     network{delay: 10 * ms},
 				cameras: []*camera{{clip: clips[av.VP8], clock: 5 * time.Hour, net: network{delay: 75 * ms}}},
 			},
 		},
 		{
 			name:   "44.1 kHz mono",
-			m:      meeting{cameras: []*camera{{clip: clips[av.VP8]}}},
+			m:      script{cameras: []*camera{{clip: clips[av.VP8]}}},
 			format: func(f *Format) { f.SampleRate, f.Channels = 44100, 1 },
 		},
 		{
 			name: "the server's clock runs 300 ppm fast",
-			m: meeting{
+			m: script{
 				drift:   300e-6,
 				cameras: []*camera{{clip: clips[av.VP8]}},
 			},
@@ -196,7 +196,7 @@ func TestLipSync(t *testing.T) {
 		},
 		{
 			name: "sound starts late",
-			m: meeting{
+			m: script{
 				from:    2500 * ms,
 				cameras: []*camera{{clip: clips[av.VP8]}},
 			},
@@ -204,7 +204,7 @@ func TestLipSync(t *testing.T) {
 		},
 		{
 			name: "loss of both",
-			m: meeting{
+			m: script{
 				net:     network{delay: 20 * ms, loss: 0.05},
 				cameras: []*camera{{clip: clips[av.VP8], net: network{delay: 20 * ms, loss: 0.01, seed: 5}}},
 			},
@@ -212,7 +212,7 @@ func TestLipSync(t *testing.T) {
 		},
 		{
 			name: "the server restarts",
-			m: meeting{
+			m: script{
 				restart: 3 * time.Second,
 				gap:     [2]time.Duration{2500 * ms, 3000 * ms},
 				cameras: []*camera{
@@ -262,13 +262,13 @@ func TestDelayFollowsTheNetwork(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
 		name     string
-		m        meeting
+		m        script
 		from, to time.Duration // bounds of the delay
 	}{
-		{"calm", meeting{net: network{delay: 30 * ms}}, 195 * ms, 205 * ms},
-		{"server 500 ppm fast", meeting{drift: 500e-6}, 185 * ms, 215 * ms},
-		{"server 500 ppm slow", meeting{drift: -500e-6}, 185 * ms, 215 * ms},
-		{"jitter of 300 ms", meeting{net: network{jitter: 300 * ms}}, 330 * ms, 420 * ms},
+		{"calm", script{net: network{delay: 30 * ms}}, 195 * ms, 205 * ms},
+		{"server 500 ppm fast", script{drift: 500e-6}, 185 * ms, 215 * ms},
+		{"server 500 ppm slow", script{drift: -500e-6}, 185 * ms, 215 * ms},
+		{"jitter of 300 ms", script{net: network{jitter: 300 * ms}}, 330 * ms, 420 * ms},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tiny := Format{Width: 64, Height: 64, VideoBitrate: 50_000, SampleRate: 48000, Channels: 1, AudioBitrate: 64_000}
@@ -292,7 +292,7 @@ func TestDelayFollowsTheNetwork(t *testing.T) {
 // TestTooSlow gives the engine less time than it needs: frames are left out,
 // but those that come have their right time, and the sound does not suffer.
 func TestTooSlow(t *testing.T) {
-	m := &meeting{
+	m := &script{
 		beep:    true,
 		slow:    50 * time.Millisecond,
 		cameras: []*camera{{clip: newClip(t, av.VP8, 300, 60, red, true), to: time.Hour}},
@@ -332,7 +332,7 @@ func TestTooSlow(t *testing.T) {
 // damage, until the next key frame, which is asked for, but not all the time.
 func TestLostVideoAsksForKeyFrame(t *testing.T) {
 	c := newClip(t, av.VP8, 240, 90, red, false)
-	m := &meeting{cameras: []*camera{{clip: c, to: time.Hour, net: network{loss: 0.02, seed: 3}}}}
+	m := &script{cameras: []*camera{{clip: c, to: time.Hour, net: network{loss: 0.02, seed: 3}}}}
 	var r *recording
 	synctest.Test(t, func(t *testing.T) { r = m.play(t, small, 8*time.Second) })
 	if r.counts[1] == 0 {

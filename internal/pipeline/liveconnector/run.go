@@ -23,7 +23,7 @@ const goodbye = 1500 * time.Millisecond
 // ctx ends (nil): then it ends the stream in good order and leaves the
 // meeting, within two seconds. Report hears of every state, one at a time.
 func Run(ctx context.Context, job Job, report func(Event), log *slog.Logger) error {
-	log = log.With("meeting", job.Meeting, "attendee", job.AttendeeID)
+	log = log.With("meeting", job.Meeting)
 	states := &reporter{report: report}
 	err := run(ctx, job, states, log)
 	switch {

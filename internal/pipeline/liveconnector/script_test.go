@@ -172,8 +172,8 @@ type camera struct {
 // camera's sender reports say so (the contract of lip sync).
 const mixLag = 70 * time.Millisecond
 
-// A meeting is what the server sends.
-type meeting struct {
+// A script is what the server of a meeting sends.
+type script struct {
 	cameras []*camera
 	tone    float64       // Hz; 0 for silence
 	beep    bool          // for 100 ms at the beginning of each second
@@ -190,7 +190,7 @@ var serverEpoch = time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC) // unlike the engi
 
 // play runs an engine in fake time over the meeting and returns what it made.
 // It must run in a synctest bubble.
-func (m *meeting) play(t *testing.T, f Format, length time.Duration) *recording {
+func (m *script) play(t *testing.T, f Format, length time.Duration) *recording {
 	t.Helper()
 	rec := &recording{format: f, slow: m.slow}
 	e, err := NewEngine(f, rec, slog.New(slog.NewTextHandler(t.Output(), nil)))
@@ -229,7 +229,7 @@ func until(ctx context.Context, at time.Time) bool {
 }
 
 // server is the server's clock at a moment of the test.
-func (m *meeting) server(at time.Duration) time.Time {
+func (m *script) server(at time.Duration) time.Time {
 	return serverEpoch.Add(time.Duration(float64(at) * (1 + m.drift)))
 }
 
@@ -261,7 +261,7 @@ func (n network) way(r *rand.Rand, sent time.Time) (time.Time, bool) {
 	return sent.Add(d), r.Float64() >= n.loss
 }
 
-func (m *meeting) mix(ctx context.Context, t *testing.T, e *Engine, start time.Time) {
+func (m *script) mix(ctx context.Context, t *testing.T, e *Engine, start time.Time) {
 	enc, err := opus.NewEncoder(opus.EncoderConfig{Channels: 2})
 	if err != nil {
 		t.Error(err)
@@ -323,7 +323,7 @@ func (m *meeting) mix(ctx context.Context, t *testing.T, e *Engine, start time.T
 	}
 }
 
-func (c *camera) send(ctx context.Context, m *meeting, e *Engine, start time.Time) {
+func (c *camera) send(ctx context.Context, m *script, e *Engine, start time.Time) {
 	r := rand.New(rand.NewPCG(2, c.net.seed))
 	if !until(ctx, start.Add(c.from+c.net.delay)) {
 		return
