@@ -182,7 +182,9 @@ func TestWedgedServer(t *testing.T) {
 	})
 	defer server.stop()
 	defer close(release)
-	s := startSink(t, server.url(), loadSource(t), func(c *Config) { c.StallTimeout = 500 * time.Millisecond })
+	s := startSink(t, server.url(), loadSource(t), func(c *Config) {
+		c.StallTimeout, c.MaxDelay = 500*time.Millisecond, 200*time.Millisecond
+	})
 	defer s.stop()
 	s.until(Publishing)
 	began := time.Now()
@@ -242,25 +244,26 @@ func TestWedgedServerAtTheEnd(t *testing.T) {
 
 // TestSilentServers never get to the point.
 func TestSilentServers(t *testing.T) {
+	const late = "no answer for 300ms"
 	wait := func(p *peer) error { _, err := io.Copy(io.Discard, p); return err }
 	for _, c := range []struct {
 		name  string
 		serve func(p *peer) error
 		want  string
 	}{
-		{"no handshake", wait, "handshake"},
+		{"no handshake", wait, late},
 		{"no answer to connect", func(p *peer) error {
 			if err := rtmp.ServerHandshake(p); err != nil {
 				return err
 			}
 			return wait(p)
-		}, "connect"},
+		}, late},
 		{"no answer to publish", func(p *peer) error {
 			if err := p.accept(); err != nil {
 				return err
 			}
 			return wait(p)
-		}, "publish"},
+		}, late},
 		{"hangs up", func(p *peer) error { return nil }, "handshake"},
 		{"hangs up after publish", func(p *peer) error { return p.accept() }, "the server closed the connection"},
 		{"talks something else", func(p *peer) error {
@@ -271,11 +274,17 @@ func TestSilentServers(t *testing.T) {
 			if err := rtmp.ServerHandshake(p); err != nil {
 				return err
 			}
+			if _, err := p.command("connect"); err != nil {
+				return err
+			}
+			if err := p.answer("_result", 1); err != nil {
+				return err
+			}
 			if _, err := p.command("createStream"); err != nil {
 				return err
 			}
-			return nil
-		}, "connect"},
+			return errors.Join(p.answer("_result", 4), wait(p))
+		}, "answer without a stream"},
 		{"talks without end", func(p *peer) error {
 			if err := rtmp.ServerHandshake(p); err != nil {
 				return err
@@ -285,12 +294,12 @@ func TestSilentServers(t *testing.T) {
 					return err
 				}
 			}
-		}, "connect"},
+		}, late},
 		{"message too long", func(p *peer) error {
 			if err := rtmp.ServerHandshake(p); err != nil {
 				return err
 			}
-			return p.w.WriteMessage(rtmp.Message{Type: rtmp.TypeVideo, Chunk: 6, Payload: make([]byte, maxAnswer+1)})
+			return errors.Join(p.w.WriteMessage(rtmp.Message{Type: rtmp.TypeVideo, Chunk: 6, Payload: make([]byte, maxAnswer+1)}), wait(p))
 		}, "limit 65536"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -302,7 +311,11 @@ func TestSilentServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			began := time.Now()
-			_, err = dial(t.Context(), Config{URL: u, ConnectTimeout: 300 * time.Millisecond}.withDefaults())
+			cfg := Config{URL: u}.withDefaults()
+			if c.want == late {
+				cfg.ConnectTimeout = 300 * time.Millisecond
+			}
+			_, err = dial(t.Context(), cfg)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}
