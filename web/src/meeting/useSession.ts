@@ -56,9 +56,25 @@ export function useSession(
     }
     begun.current = true;
 
+    let begin: () => void;
+    const connected = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const observer: AudioVideoObserver = {
+      audioVideoDidStart: () => {
+        begin();
+        setWeak(false);
+      },
+      audioVideoDidStop: (sessionStatus: MeetingSessionStatus) => finish(endingOf(sessionStatus.statusCode())),
+      connectionDidBecomePoor: () => setWeak(true),
+      connectionDidBecomeGood: () => setWeak(false),
+    };
+
+    // The camera opens while the connection is made, and neither waits for the other.
     const startCamera = async () => {
       try {
         await manager.startVideoInputDevice(choices.camera.deviceId ?? 'default');
+        await connected;
         manager.audioVideo?.startLocalVideoTile();
         setIsVideoEnabled(true);
       } catch (err) {
@@ -66,13 +82,6 @@ export function useSession(
       } finally {
         setCameraOpening(false);
       }
-    };
-
-    const observer: AudioVideoObserver = {
-      audioVideoDidStart: () => setWeak(false),
-      audioVideoDidStop: (sessionStatus: MeetingSessionStatus) => finish(endingOf(sessionStatus.statusCode())),
-      connectionDidBecomePoor: () => setWeak(true),
-      connectionDidBecomeGood: () => setWeak(false),
     };
 
     const join = async () => {
@@ -86,7 +95,6 @@ export function useSession(
         await manager.startAudioOutputDevice(choices.speakerId).catch(() => undefined);
       }
       if (choices.camera.on) {
-        // Nobody waits for a slow camera: it may come when the meeting is already there.
         void startCamera();
       }
       if (choices.mic.on) {

@@ -65,31 +65,33 @@ function Offline({ onStart }: { onStart: (target: string) => void }) {
           aria-label="Advanced stream settings"
           title="Advanced stream settings"
           aria-expanded={advanced}
-          aria-controls={panel}
+          aria-controls={advanced ? panel : undefined}
           data-testid="stream-advanced"
           onClick={() => setAdvanced(!advanced)}
         >
           <ChevronIcon />
         </button>
       </span>
-      <div className={styles.panel} id={panel} hidden={!advanced}>
-        <label htmlFor={field}>Send it somewhere else</label>
-        <p>
-          Left empty, the stream plays on this site. Otherwise it goes to the RTMP or RTMPS address given here, with its
-          stream key at the end.
-        </p>
-        <input
-          id={field}
-          value={target}
-          onChange={(event) => setTarget(event.target.value)}
-          placeholder="rtmps://host/app/stream-key"
-          pattern="rtmps?://.+/.+"
-          title="An address that begins with rtmp:// or rtmps://"
-          autoComplete="off"
-          spellCheck={false}
-          data-testid="stream-target"
-        />
-      </div>
+      {advanced && (
+        <div className={styles.panel} id={panel}>
+          <label htmlFor={field}>Send it somewhere else</label>
+          <p>
+            Left empty, the stream plays on this site. Otherwise it goes to the RTMP or RTMPS address given here, with its
+            stream key at the end.
+          </p>
+          <input
+            id={field}
+            value={target}
+            onChange={(event) => setTarget(event.target.value)}
+            placeholder="rtmps://host/app/stream-key"
+            pattern="rtmps?://.+/.+"
+            title="An address that begins with rtmp:// or rtmps://"
+            autoComplete="off"
+            spellCheck={false}
+            data-testid="stream-target"
+          />
+        </div>
+      )}
     </form>
   );
 }
