@@ -18,17 +18,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	// connectTimeout is how long ICE and DTLS may take from the first offer
-	// on; the client itself gives up after 15 s.
-	connectTimeout = 20 * time.Second
-
-	// disconnectedAfter and failedAfter together are how long nothing may
-	// come from a client: browsers check every 2.5 to 5 s that we are there.
-	disconnectedAfter = 10 * time.Second
-	failedAfter       = 10 * time.Second
-)
-
 // A Peer is one attendee's peer connection.
 type Peer struct {
 	// Fixed by NewPeer.
@@ -98,8 +87,8 @@ func (p *Peer) newAgent() error {
 		ice.WithLocalCredentials(p.writer.ufrag, p.writer.pwd),
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
 		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
-		ice.WithDisconnectedTimeout(disconnectedAfter),
-		ice.WithFailedTimeout(failedAfter),
+		ice.WithDisconnectedTimeout(p.t.timeouts.disconnected),
+		ice.WithFailedTimeout(p.t.timeouts.failed),
 		ice.WithDisableActiveTCP(),
 		ice.WithUDPMux(p.t.udp),
 		ice.WithNet(p.t.net),
@@ -173,7 +162,7 @@ func (p *Peer) run(client credentials) {
 
 // serve runs the connection until it ends; the error says why.
 func (p *Peer) serve(ctx context.Context, client credentials) error {
-	connecting, cancel := context.WithTimeoutCause(ctx, connectTimeout, ErrUnreachable)
+	connecting, cancel := context.WithTimeoutCause(ctx, p.t.timeouts.connect, ErrUnreachable)
 	defer cancel()
 	conn, err := p.agent.Accept(connecting, client.ufrag, client.pwd)
 	if err != nil {

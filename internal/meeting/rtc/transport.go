@@ -50,10 +50,25 @@ type Transport struct {
 	tcp         *ice.TCPMuxDefault // nil on a virtual network
 	certificate tls.Certificate
 	fingerprint string
+	timeouts    timeouts
 
 	mu     sync.Mutex // guards what follows
 	peers  map[*Peer]struct{}
 	closed bool
+}
+
+// timeouts say when a client is given up.
+type timeouts struct {
+	connect              time.Duration // ICE and DTLS, from the first offer on
+	disconnected, failed time.Duration // one after the other, without a packet
+}
+
+// The client itself gives up connecting after 15 s, and browsers check every
+// 2.5 to 5 s that the server is there.
+var defaultTimeouts = timeouts{
+	connect:      20 * time.Second,
+	disconnected: 10 * time.Second,
+	failed:       10 * time.Second,
 }
 
 // NewTransport listens.
@@ -96,11 +111,12 @@ func listen(host *net.UDPAddr) (*net.UDPConn, *net.TCPListener, error) {
 func newTransport(cfg Config, n transport.Net, udp net.PacketConn, tcp *net.TCPListener, log *slog.Logger) (*Transport, error) {
 	at := udp.LocalAddr().(*net.UDPAddr).AddrPort()
 	t := &Transport{
-		log:    log,
-		net:    n,
-		addr:   netip.AddrPortFrom(at.Addr().Unmap(), at.Port()),
-		public: cfg.PublicAddresses,
-		peers:  make(map[*Peer]struct{}),
+		log:      log,
+		net:      n,
+		addr:     netip.AddrPortFrom(at.Addr().Unmap(), at.Port()),
+		public:   cfg.PublicAddresses,
+		timeouts: defaultTimeouts,
+		peers:    make(map[*Peer]struct{}),
 	}
 	var err error
 	if t.certificate, t.fingerprint, err = newCertificate(); err != nil {

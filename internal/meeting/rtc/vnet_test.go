@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -20,6 +21,7 @@ type lossyNet struct {
 	router *vnet.Router
 	server *Transport
 	lossy  atomic.Bool
+	dead   atomic.Bool // nothing arrives any more
 	hosts  int
 }
 
@@ -43,6 +45,9 @@ func newLossyNet(t *testing.T, every int) *lossyNet {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(3, 4))
 	router.AddChunkFilter(func(vnet.Chunk) bool {
+		if n.dead.Load() {
+			return false
+		}
 		if !n.lossy.Load() {
 			return true
 		}
@@ -149,4 +154,38 @@ func TestVideoSurvivesLoss(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestClientVanishes(t *testing.T) {
+	n := newLossyNet(t, 20)
+	n.server.timeouts = timeouts{connect: 10 * time.Second, disconnected: 300 * time.Millisecond, failed: 300 * time.Millisecond}
+	a := n.attendee(vp8)
+	a.join()
+	n.dead.Store(true)
+	wait(t, "end", func() (ok bool) {
+		a.locked(func() { ok = len(a.closed) == 1 })
+		return ok
+	})
+	a.locked(func() {
+		if !errors.Is(a.closed[0], ErrLost) {
+			t.Errorf("got %v, want %v", a.closed[0], ErrLost)
+		}
+	})
+}
+
+func TestClientNeverComes(t *testing.T) {
+	n := newLossyNet(t, 20)
+	n.server.timeouts.connect = 300 * time.Millisecond
+	n.dead.Store(true)
+	a := n.attendee(vp8)
+	a.negotiate()
+	wait(t, "end", func() (ok bool) {
+		a.locked(func() { ok = len(a.closed) == 1 })
+		return ok
+	})
+	a.locked(func() {
+		if !errors.Is(a.closed[0], ErrUnreachable) {
+			t.Errorf("got %v, want %v", a.closed[0], ErrUnreachable)
+		}
+	})
 }
