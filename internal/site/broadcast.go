@@ -114,11 +114,13 @@ func (a *start) do(ctx context.Context) (started, error) {
 	if err == nil {
 		return started{a.b.PipelineID, a.b.PlaybackURL}, nil
 	}
-	f := explain("start the stream", err)
-	f.cause = a.hideKey(f.cause)
-
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 	defer cancel()
+	f := explain("start the stream", err)
+	f.cause = a.hideKey(f.cause)
+	if a.meetingEnded(ctx) {
+		f.status, f.cause = http.StatusConflict, "the meeting has ended"
+	}
 	if err := a.s.clear(ctx, a.b); err != nil {
 		// The record stays as it is; Sweep finishes the work.
 		a.s.log.Warn("a start failed and cannot be undone yet", "meeting", a.b.MeetingID, "err", err)
@@ -129,6 +131,11 @@ func (a *start) do(ctx context.Context) (started, error) {
 		a.s.log.Warn("cannot remember why a start failed", "meeting", a.b.MeetingID, "err", err)
 	}
 	return started{}, f
+}
+
+func (a *start) meetingEnded(ctx context.Context) bool {
+	_, err := a.s.meetings.GetMeeting(ctx, &chimesdkmeetings.GetMeetingInput{MeetingId: aws.String(a.b.MeetingID)})
+	return isGone(err)
 }
 
 func (a *start) steps(ctx context.Context) error {
@@ -220,7 +227,7 @@ func (a *start) awaitLive(ctx context.Context) error {
 		case st.State == "failed":
 			return a.late(step, st.Cause)
 		case st.State == "offline":
-			return &failure{http.StatusConflict, step, "the meeting or its stream was ended meanwhile"}
+			return &failure{http.StatusConflict, step, "the stream was stopped meanwhile"}
 		case time.Now().After(deadline):
 			return a.late(step, fmt.Sprintf("not within %v: %s", a.s.cfg.LiveTimeout, st.Cause))
 		}

@@ -5,6 +5,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,13 +37,15 @@ const (
 
 // Config changes what a server is like; its zero value is good.
 type Config struct {
-	BasePath string
-	Now      func() time.Time // of the API alone
+	BasePath       string
+	IngestEndpoint string           // "": the constant of that name, which leads to the server's own ingest
+	Now            func() time.Time // of the API alone
 }
 
 // A Server is a running one.
 type Server struct {
 	URL        string
+	IngestAddr string // host:port of the RTMPS ingest
 	API        *api.API
 	Tables     *natskv.Store
 	Meetings   *meeting.Service
@@ -80,8 +83,8 @@ func Start(t testing.TB, cfg Config) *Server {
 	must(t, err)
 	s.Channels, err = channel.New(ctx, channel.Config{}, tables, log)
 	must(t, err)
-	ingestAddr := startIngest(ctx, t, s.Channels, log)
-	s.Connectors, err = connector.New(ctx, connector.Config{Work: worker(ingestAddr)}, tables, invitations{s.Meetings}, log)
+	s.IngestAddr = startIngest(ctx, t, s.Channels, log)
+	s.Connectors, err = connector.New(ctx, connector.Config{Work: s.worker}, tables, invitations{s.Meetings}, log)
 	must(t, err)
 
 	var running []chan error
@@ -104,7 +107,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	public, err := url.Parse(s.URL)
 	must(t, err)
 	s.API = api.New(api.Config{
-		Account: Account, PublicURL: public, IngestEndpoint: IngestEndpoint, MediaAddress: MediaAddress,
+		Account: Account, PublicURL: public, IngestEndpoint: cmp.Or(cfg.IngestEndpoint, IngestEndpoint), MediaAddress: MediaAddress,
 		BasePath: cfg.BasePath, Now: cfg.Now,
 	}, keys{}, s.Meetings, s.Connectors, s.Channels, log)
 	http.Config.Handler = s.API

@@ -3,26 +3,45 @@ package apiserver
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
 	"strings"
+	"time"
 
 	"belfry.live/belfry/internal/connector"
+	"belfry.live/belfry/internal/meeting"
 	"belfry.live/belfry/internal/pipeline/rtmpsink"
 )
 
-// worker returns what stands in for live connectors' workers: ffmpeg publishes
-// a small picture and a tone to the sink until the pipeline ends. The server's
-// own ingest listens at ingestAddr.
-func worker(ingestAddr string) func(context.Context, connector.Pipeline, connector.Invitation, func(connector.Event)) error {
-	return func(ctx context.Context, p connector.Pipeline, _ connector.Invitation, report func(connector.Event)) error {
-		err := publish(ctx, p.SinkURL.Reveal(), ingestAddr, func() { report(connector.Live) })
-		if ctx.Err() != nil {
-			return nil
+// worker stands in for live connectors' workers: ffmpeg publishes a small
+// picture and a tone to the sink until the pipeline or the meeting ends.
+func (s *Server) worker(ctx context.Context, p connector.Pipeline, _ connector.Invitation, report func(connector.Event)) error {
+	publishing, stop := context.WithCancel(ctx)
+	defer stop()
+	result := make(chan error, 1)
+	go func() {
+		result <- publish(publishing, p.SinkURL.Reveal(), s.IngestAddr, func() { report(connector.Live) })
+	}()
+	watch := time.NewTicker(100 * time.Millisecond)
+	defer watch.Stop()
+	for {
+		select {
+		case err := <-result:
+			if ctx.Err() != nil {
+				return nil
+			}
+			report(connector.Lost)
+			return err
+		case <-watch.C:
+			if _, err := s.Meetings.Lookup(ctx, meeting.ID(p.MeetingID)); errors.Is(err, meeting.ErrNotFound) {
+				stop()
+				<-result
+				report(connector.Ended)
+				return nil
+			}
 		}
-		report(connector.Lost)
-		return err
 	}
 }
 
