@@ -75,7 +75,7 @@ func (s *session) onVideo(at uint32, body []byte) error {
 		return nil
 	}
 	if !s.hasVideo || len(v.Data) == 0 {
-		s.ignored++
+		s.server.ignored.Add(1)
 		return nil
 	}
 	found, err := h264.Inspect(v.Data, s.video.LengthSize)
@@ -83,7 +83,7 @@ func (s *session) onVideo(at uint32, body []byte) error {
 		return mediaError("video", err)
 	}
 	if !found.Slice {
-		s.ignored++ // parameter sets, SEI or filler without a picture
+		s.server.ignored.Add(1) // parameter sets, SEI or filler without a picture
 		return nil
 	}
 	data := v.Data
@@ -135,7 +135,7 @@ func (s *session) onAudio(at uint32, body []byte) error {
 		return s.onAudioConfig(a.Data)
 	}
 	if !s.hasAudio || len(a.Data) == 0 {
-		s.ignored++
+		s.server.ignored.Add(1)
 		return nil
 	}
 	t := s.clock.At(at)

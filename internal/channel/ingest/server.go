@@ -65,6 +65,7 @@ type Server struct {
 	refusedFull atomic.Int64
 	refusedKey  atomic.Int64
 	refusedElse atomic.Int64
+	ignored     atomic.Int64
 }
 
 // Stats says what a Server does now and what it refused since New.
@@ -75,6 +76,7 @@ type Stats struct {
 	RefusedFull int64 // connections beyond a limit of Config
 	RefusedKey  int64 // unknown stream keys
 	RefusedElse int64 // keys in use, and plain RTMP where it is not wanted
+	Ignored     int64 // media messages before their decoder configuration, or without media
 }
 
 // New returns a server that is idle until Serve.
@@ -92,6 +94,7 @@ func (s *Server) Stats() Stats {
 		RefusedFull: s.refusedFull.Load(),
 		RefusedKey:  s.refusedKey.Load(),
 		RefusedElse: s.refusedElse.Load(),
+		Ignored:     s.ignored.Load(),
 	}
 }
 

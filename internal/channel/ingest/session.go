@@ -67,7 +67,6 @@ type session struct {
 	audio    aac.Config
 	hasAudio bool
 	scratch  []byte // access units whose lengths had not 4 bytes
-	ignored  int64  // media that came before its configuration, or empty
 }
 
 func newSession(s *Server, conn net.Conn, encrypted bool, e *seat) *session {
@@ -179,7 +178,7 @@ func (s *session) handle(ctx context.Context, m rtmp.Message) error {
 // publish makes pub the session's publication and watches that it may go on.
 func (s *session) publish(pub Publication) {
 	s.pub, s.began = pub, time.Now()
-	s.clock, s.hasVideo, s.hasAudio, s.ignored = rtmp.Clock{}, false, false, 0
+	s.clock, s.hasVideo, s.hasAudio = rtmp.Clock{}, false, false
 	s.seat.publish()
 	s.r.SetLimit(rtmp.MaxMessage)
 	s.heard = time.Time{}

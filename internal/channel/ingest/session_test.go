@@ -149,6 +149,9 @@ func TestSamples(t *testing.T) {
 	if !r.orderly {
 		t.Error("Close: got lost, want orderly")
 	}
+	if got := ts.Stats().Ignored; got != 2 {
+		t.Errorf("stats: got %d messages ignored, want 2", got)
+	}
 
 	// The same session may publish again.
 	if s := c.publish(testKey); s.Code != rtmp.CodePublishStart {
