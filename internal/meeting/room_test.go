@@ -139,7 +139,7 @@ func TestCamera(t *testing.T) {
 		}
 	})
 
-	// A mute changes no index; off and on again is another source.
+	// Off and on again is another source.
 	ann.media.cameraOn = false
 	ann.offer()
 	ben.wait("index without the source", func() bool { return len(ben.index.GetSources()) == 0 })
