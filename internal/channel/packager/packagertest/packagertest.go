@@ -4,6 +4,8 @@ package packagertest
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"os/exec"
 	"strings"
@@ -149,4 +151,28 @@ func event(tag flv.Tag, at time.Duration) (e Event, ok bool, err error) {
 		return Event{Audio: &packager.Sample{DTS: at, PTS: at, Data: a.Data}}, len(a.Data) > 0, nil
 	}
 	return e, false, nil
+}
+
+// Live runs ffmpeg with the arguments at the speed of the media, and hands the
+// events to f as they come, until the media ends, ctx does, or f returns an
+// error.
+func Live(ctx context.Context, args string, f func(Event) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var log bytes.Buffer
+	cmd := exec.CommandContext(ctx, "ffmpeg", strings.Fields("-hide_banner -loglevel error -nostdin "+args+" -flush_packets 1 -f flv -")...)
+	cmd.Stderr = &log
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err = Read(out, f)
+	cancel()
+	if e := cmd.Wait(); err == nil && e != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %s", e, &log)
+	}
+	return err
 }
