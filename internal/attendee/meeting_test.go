@@ -9,11 +9,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/pion/rtp"
+	"github.com/pion/rtp/codecs"
 
 	"belfry.live/belfry/internal/attendee"
 	"belfry.live/belfry/internal/attendee/clip"
@@ -146,11 +148,32 @@ type guest struct {
 	gone     []attendee.Source
 	wrong    []string
 	key      chan struct{}
+	audio    func(p *rtp.Packet, pcm []float32)
+	picture  func(v *video, p *rtp.Packet)
+}
+
+// setVideo has f look at all packets of video, under mu.
+func (g *guest) setVideo(f func(v *video, p *rtp.Packet)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.picture = f
+}
+
+// setAudio has f look at all sound, under mu.
+func (g *guest) setAudio(f func(p *rtp.Packet, pcm []float32)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.audio = f
 }
 
 type report struct {
 	ntp time.Time
 	rtp uint32
+}
+
+// time is when the timestamp is, by the report.
+func (r report) time(timestamp uint32, rate time.Duration) time.Time {
+	return r.ntp.Add(time.Duration(int32(timestamp-r.rtp)) * time.Second / rate)
 }
 
 type video struct {
@@ -298,6 +321,9 @@ func (g *guest) handler() attendee.Handler {
 					g.wrong = append(g.wrong, "audio packet does not decode")
 				}
 				g.packets++
+				if g.audio != nil {
+					g.audio(p, pcm[:n])
+				}
 				g.heard = append(g.heard, pcm[:n]...)
 				g.heard = g.heard[max(0, len(g.heard)-opus.SampleRate):]
 			})
@@ -318,9 +344,11 @@ func (g *guest) handler() attendee.Handler {
 					g.wrong = append(g.wrong, "video packet before its start or after its end")
 				} else if len(v.packets) < 10000 {
 					v.packets = append(v.packets, p.Clone())
+					if g.picture != nil {
+						g.picture(v, p)
+					}
 				}
 			})
-			g.RequestKeyFrame(s) // must not block
 		},
 		VideoReport: func(s attendee.Source, ntp time.Time, rtp uint32) {
 			locked(func() {
@@ -412,4 +440,278 @@ func TestTwoHearEachOther(t *testing.T) {
 		t.Errorf("Run after leaving: got %v, want nil", b.err)
 	}
 	a.wait("leave of b", func() bool { return len(a.people) == 1 })
+}
+
+// theOnly gives the one video that g receives.
+func (g *guest) theOnly() (attendee.Source, *video) {
+	for s, v := range g.videos {
+		if len(g.videos) == 1 {
+			return s, v
+		}
+	}
+	return attendee.Source{}, nil
+}
+
+func TestTwoSeeEachOther(t *testing.T) {
+	for _, sent := range [][2]attendee.Codec{{attendee.VP8, attendee.H264}, {attendee.H264, attendee.VP8}} {
+		t.Run(sent[0].String()+" and "+sent[1].String(), func(t *testing.T) {
+			noLeaks(t)
+			h := open(t, t.TempDir(), "", "127.0.0.1:0")
+			m := h.meeting()
+			a, b := h.join(m, "alice", 440), h.join(m, "bob", 1000)
+			stopA, stopB := a.film(sent[0]), b.film(sent[1])
+			for i, g := range []*guest{a, b} {
+				other, codec := []*guest{b, a}[i], sent[1-i]
+				g.wait("key frame", func() bool {
+					s, v := g.theOnly()
+					return v != nil && s.AttendeeID == other.id && v.codec == codec && hasKeyFrame(codec, v.packets)
+				})
+				g.wait("ten frames and a report", func() bool {
+					_, v := g.theOnly()
+					return v != nil && frames(v.packets) > 10 && len(v.reports) > 0
+				})
+				g.check(func() bool {
+					s, v := g.theOnly()
+					if want := []string{"alice", "bob"}[1-i]; s.ExternalUserID != want {
+						t.Errorf("got external id %q, want %q", s.ExternalUserID, want)
+					}
+					for j := 1; j < len(v.packets); j++ {
+						if d := v.packets[j].SequenceNumber - v.packets[j-1].SequenceNumber; d != 1 {
+							t.Errorf("packet %d: got a step of %d in the sequence, want 1", j, d)
+						}
+					}
+					return true
+				})
+			}
+			// One switches off; the other's goes on.
+			stopA()
+			b.wait("end of a's video", func() bool { return len(b.videos) == 0 && len(b.gone) == 1 })
+			a.check(func() bool { _, v := a.theOnly(); v.packets = nil; return true })
+			a.wait("more of b's video", func() bool { _, v := a.theOnly(); return v != nil && frames(v.packets) > 5 })
+
+			// On again, in the other codec: it is another source on the same
+			// section.
+			stopA = a.film(sent[1])
+			b.wait("a's video again", func() bool {
+				s, v := b.theOnly()
+				return v != nil && s != b.gone[0] && v.codec == sent[1] && hasKeyFrame(sent[1], v.packets)
+			})
+			stopB()
+			stopA()
+			for _, g := range []*guest{a, b} {
+				g.wait("end of all videos", func() bool { return len(g.videos) == 0 })
+				g.leave()
+				g.clean()
+			}
+		})
+	}
+}
+
+// frames counts the packets that end a frame.
+func frames(packets []*rtp.Packet) int {
+	n := 0
+	for _, p := range packets {
+		if p.Marker {
+			n++
+		}
+	}
+	return n
+}
+
+// hasKeyFrame looks for the first packet of a key frame.
+func hasKeyFrame(codec attendee.Codec, packets []*rtp.Packet) bool {
+	for _, p := range packets {
+		switch codec {
+		case attendee.VP8:
+			var d codecs.VP8Packet
+			if b, err := d.Unmarshal(p.Payload); err == nil && d.S == 1 && len(b) > 0 && b[0]&1 == 0 {
+				return true
+			}
+		case attendee.H264:
+			// A parameter set, in STAP-A or alone (RFC 6184 section 5.4).
+			if kind := p.Payload[0] & 0x1f; kind == 24 || kind == 7 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// A flash in the picture and a beep in the sound of the same moment come out at
+// the same moment by the sender reports.
+func TestSoundAndPictureAreOnOneClock(t *testing.T) {
+	noLeaks(t)
+	h := open(t, t.TempDir(), "", "127.0.0.1:0")
+	m := h.meeting()
+	a, b := h.join(m, "alice", 0), h.join(m, "bob", 0)
+
+	// Alice beeps for 40 ms each second, when a key frame of her clip comes.
+	e, err := opus.NewEncoder(opus.EncoderConfig{Bitrate: 64000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	var playing sync.WaitGroup
+	defer playing.Wait()
+	defer cancel()
+	begun := time.Now()
+	n := 0
+	beep := clip.Tone{Hz: 1000, Amplitude: 0.5}
+	beep.Encode = func(pcm []float32, packet []byte) (int, error) {
+		if n%50 >= 2 {
+			clear(pcm)
+		}
+		n++
+		return e.Encode(pcm, packet)
+	}
+	b.wait("connection", func() bool { return len(b.connects) > 0 })
+	playing.Go(func() {
+		beep.Play(ctx, begun, func(packet []byte, at time.Time) error { a.SendAudio(packet, at); return nil })
+	})
+	c, err := clip.ParseIVF(read(t, "clip/testdata/bars.ivf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.StartVideo(attendee.VP8); err != nil {
+		t.Fatal(err)
+	}
+	playing.Go(func() {
+		c.Play(ctx, begun, nil, func(frame []byte, at time.Time) error { a.SendVideo(frame, at); return nil })
+	})
+
+	// Bob finds the beginnings of the beeps and the key frames, each on the
+	// clock of its last report.
+	var beeps, flashes []time.Time
+	b.setAudio(func(p *rtp.Packet, pcm []float32) {
+		if len(b.reports) == 0 {
+			return
+		}
+		for i, x := range pcm {
+			if x < 0.1 && x > -0.1 {
+				continue
+			}
+			at := b.reports[len(b.reports)-1].time(p.Timestamp+uint32(i), 48000)
+			if n := len(beeps); n == 0 || at.Sub(beeps[n-1]) > 500*time.Millisecond {
+				beeps = append(beeps, at)
+			}
+			return
+		}
+	})
+	b.setVideo(func(v *video, p *rtp.Packet) {
+		if n := len(v.reports); n > 0 && hasKeyFrame(attendee.VP8, []*rtp.Packet{p}) {
+			flashes = append(flashes, v.reports[n-1].time(p.Timestamp, 90000))
+		}
+	})
+	b.wait("eight beeps and flashes", func() bool { return len(beeps) >= 8 && len(flashes) >= 8 })
+	b.check(func() bool {
+		compared := 0
+		for _, flash := range flashes {
+			for _, beep := range beeps {
+				if d := flash.Sub(beep); d.Abs() < 500*time.Millisecond {
+					t.Logf("flash %v after the beep", d)
+					if d.Abs() > 40*time.Millisecond {
+						t.Errorf("got the flash %v after the beep, want within 40 ms", d)
+					}
+					compared++
+				}
+			}
+		}
+		if compared < 5 {
+			t.Errorf("got %d beeps with a flash, want at least 5", compared)
+		}
+		return true
+	})
+	b.clean()
+}
+
+// wantEnd waits for Run to end with an error.
+func (g *guest) wantEnd(want error) {
+	g.t.Helper()
+	select {
+	case <-g.ended:
+	case <-time.After(patience):
+		g.t.Fatalf("got no end within %v", patience)
+	}
+	if !errors.Is(g.err, want) {
+		g.t.Errorf("Run: got %v, want %v", g.err, want)
+	}
+}
+
+func TestEndings(t *testing.T) {
+	noLeaks(t)
+	h := open(t, t.TempDir(), "", "127.0.0.1:0")
+	m := h.meeting()
+
+	forger := h.joinAs(m, "nobody", "eve", "no-such-token", 0)
+	forger.wantEnd(attendee.ErrRefused)
+	if forger.err != nil && strings.Contains(forger.err.Error(), "no-such-token") {
+		t.Errorf("got the token in %q, want it left out", forger.err)
+	}
+
+	removed, stays := h.join(m, "rita", 440), h.join(m, "sam", 1000)
+	stays.wait("roster of two", func() bool { return len(stays.people) == 2 })
+	if err := h.RemoveAttendee(t.Context(), m, meeting.AttendeeID(removed.id)); err != nil {
+		t.Fatal(err)
+	}
+	removed.wantEnd(attendee.ErrRemoved)
+	stays.wait("leave of the one removed", func() bool { return len(stays.people) == 1 })
+
+	// The same attendee from another place: the newest wins.
+	a, err := h.AddAttendee(t.Context(), m, "tess", meeting.Capabilities{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := h.joinAs(m, string(a.ID), "tess", a.JoinToken.Reveal(), 440)
+	first.wait("first connection", func() bool { return len(first.connects) == 1 && len(first.people) > 0 })
+	second := h.joinAs(m, string(a.ID), "tess", a.JoinToken.Reveal(), 440)
+	first.wantEnd(attendee.ErrJoinedElsewhere)
+	second.wait("second connection", func() bool { return len(second.connects) == 1 })
+
+	stop := stays.film(attendee.VP8)
+	second.wait("video", func() bool { return len(second.videos) == 1 })
+	if err := h.End(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range []*guest{stays, second} {
+		g.wantEnd(attendee.ErrEnded)
+	}
+	stop()
+	if len(second.videos) != 0 || len(second.gone) != 1 {
+		t.Errorf("got %d videos and %d ended after the meeting, want 0 and 1", len(second.videos), len(second.gone))
+	}
+	late := h.joinAs(m, string(a.ID), "tess", a.JoinToken.Reveal(), 0)
+	late.wantEnd(attendee.ErrEnded)
+}
+
+func TestServerComesBack(t *testing.T) {
+	noLeaks(t)
+	dir := t.TempDir()
+	h := open(t, dir, "", "127.0.0.1:0")
+	m := h.meeting()
+	a, b := h.join(m, "alice", 440), h.join(m, "bob", 1000)
+	a.film(attendee.VP8)
+	b.wait("sound and video", func() bool { return b.hears(a.hz) > 0.2 && len(b.videos) == 1 })
+	addr := h.addr
+	h.stop()
+	for _, g := range []*guest{a, b} {
+		g.wait("loss of the connection", func() bool { return len(g.losses) > 0 })
+	}
+	b.wait("end of the video", func() bool { return len(b.videos) == 0 })
+	b.check(func() bool { b.heard = nil; return true })
+
+	open(t, dir, addr, "127.0.0.1:0")
+	for _, g := range []*guest{a, b} {
+		g.wait("connection again", func() bool { return len(g.connects) == 2 && g.connects[1] })
+	}
+	b.wait("sound again", func() bool { return b.hears(a.hz) > 0.2 })
+	b.wait("video again", func() bool {
+		s, v := b.theOnly()
+		return v != nil && s != b.gone[0] && hasKeyFrame(attendee.VP8, v.packets)
+	})
+	b.wait("roster again", func() bool { return len(b.people) == 2 })
+	for _, g := range []*guest{a, b} {
+		g.leave()
+		g.clean()
+	}
 }

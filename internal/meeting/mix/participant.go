@@ -73,11 +73,31 @@ type senderReport struct {
 	rtp   uint32
 }
 
-// mixPoint says what was mixed when.
+// mixPoint says what is mixed when.
 type mixPoint struct {
 	known     bool
 	time      time.Time
 	timestamp uint32 // the sender's, of the first sample mixed then
+}
+
+const (
+	// offsetPace is how fast the mix point follows the sound, in samples per
+	// tick: 100 ms in a second. Sound that stumbles and is in step again soon
+	// does not make the pictures jump.
+	offsetPace = 96
+	// offsetLeap is how far off it must be, in samples, to go there at once.
+	offsetLeap = sampleRate
+)
+
+// follow takes in that the sample with that timestamp is mixed now.
+func (m *mixPoint) follow(now time.Time, timestamp uint32) {
+	if m.known {
+		expected := m.timestamp + uint32(now.Sub(m.time)*sampleRate/time.Second)
+		if off := int32(timestamp - expected); off > -offsetLeap && off < offsetLeap {
+			timestamp = expected + uint32(min(max(off, -offsetPace), offsetPace))
+		}
+	}
+	*m = mixPoint{known: true, time: now, timestamp: timestamp}
 }
 
 // Add puts somebody in, from the next tick on. Close takes them out.
@@ -127,8 +147,8 @@ func (p *Participant) SetMuted(muted bool) {
 }
 
 // Offset is how much later than the participant's own clock says its sound is
-// mixed: the mixer's time minus the sender's time of the same sample. False
-// until sound and a sender report have come.
+// mixed: the mixer's time minus the sender's time of the same sample, without
+// short stumbles. False until sound and a sender report have come.
 func (p *Participant) Offset() (time.Duration, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +194,7 @@ func (p *Participant) pull(now time.Time) {
 	p.mu.Lock()
 	playing := !p.closed && p.source.pull(now, p.muted && p.gain == 0, p.sound[:])
 	if at, ok := p.source.position(); ok {
-		p.mixed = mixPoint{known: true, time: now, timestamp: at}
+		p.mixed.follow(now, at)
 	}
 	muted := p.muted
 	p.mu.Unlock()
