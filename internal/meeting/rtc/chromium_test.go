@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -59,11 +60,21 @@ func TestChromium(t *testing.T) {
 	defer web.Close()
 	defer s.close()
 
+	profile, err := os.MkdirTemp("", "belfry-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		wait(t, "end of the browser", func() bool { return os.RemoveAll(profile) == nil })
+	}()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio",
 		"--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required",
-		"--user-data-dir="+t.TempDir(), web.URL)
+		"--user-data-dir="+profile, web.URL)
+	// A browser is many processes.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
