@@ -44,7 +44,7 @@ export function Preview({ devices, store, name }: Props) {
 }
 
 function Toggle({ kind, source, store }: { kind: Kind; source: Source; store: DeviceStore }) {
-  const on = source.access === 'ready';
+  const on = source.on && (source.access === 'ready' || source.access === 'asking');
   const word = kind === 'mic' ? 'microphone' : 'camera';
   const [On, Off] = kind === 'mic' ? [MicIcon, MicOffIcon] : [CameraIcon, CameraOffIcon];
   return (

@@ -162,10 +162,12 @@ export class DeviceStore {
     }
     const deviceId = track.getSettings().deviceId ?? this.state[kind].deviceId;
     track.addEventListener('ended', () => {
+      // Only a device that went away ends a track; stopping one does not.
       if (this.state[kind].track === track) {
         this.change(kind, { access: 'missing', track: undefined });
       }
     });
+    this.state[kind].track?.stop();
     this.change(kind, { access: 'ready', deviceId, track });
   }
 

@@ -78,26 +78,25 @@ export function Room({ seat, choices, onOver }: Props) {
         </button>
       </header>
 
-      <div className={styles.banners}>
-        {connection === 'reconnecting' && (
-          <Banner tone="notice" testId="reconnecting-banner">
-            The connection was lost. Reconnecting…
-          </Banner>
-        )}
-        {connection === 'connected' && weak && (
-          <Banner tone="notice" testId="weak-banner">
-            Your connection is weak. Sound and pictures may stumble.
-          </Banner>
-        )}
-        {trouble && (
-          <Banner tone="error" testId="error-banner" onDismiss={() => setTrouble(undefined)}>
-            {trouble}
-          </Banner>
-        )}
-      </div>
-
       <main className={styles.main}>
         <Stage participants={participants} />
+        <div className={styles.banners}>
+          {connection === 'reconnecting' && (
+            <Banner tone="notice" testId="reconnecting-banner">
+              The connection was lost. Reconnecting…
+            </Banner>
+          )}
+          {connection === 'connected' && weak && (
+            <Banner tone="notice" testId="weak-banner">
+              Your connection is weak. Sound and pictures may stumble.
+            </Banner>
+          )}
+          {trouble && (
+            <Banner tone="error" testId="error-banner" onDismiss={() => setTrouble(undefined)}>
+              {trouble}
+            </Banner>
+          )}
+        </div>
         {connection === 'connecting' && (
           <p className={styles.connecting} role="status" data-testid="connecting">
             <Spinner /> Connecting…

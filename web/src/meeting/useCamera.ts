@@ -1,6 +1,10 @@
 import { useAudioVideo, useLocalVideo, useMeetingManager, useVideoInputs } from 'amazon-chime-sdk-component-library-react';
+import type { VideoInputDevice } from 'amazon-chime-sdk-js';
 import { useCallback, useState } from 'react';
 import { deviceTrouble } from './deviceTrouble';
+
+// anyCamera lets the browser choose. Unlike for microphones there is no id that means it.
+export const anyCamera: MediaTrackConstraints = { facingMode: 'user' };
 
 // useCamera gives the own camera its switch. While it is opening, on the way
 // in or here, it counts as on and the switch rests.
@@ -13,14 +17,14 @@ export function useCamera(opening: boolean, onTrouble: (message: string) => void
   const selected = typeof selectedDevice === 'string' ? selectedDevice : undefined;
 
   const start = useCallback(
-    async (id: string) => {
+    async (device: VideoInputDevice) => {
       if (!isVideoEnabled && hasReachedVideoLimit) {
         onTrouble('This meeting shows as many cameras as it can. Yours has to wait for one to go.');
         return;
       }
       setStarting(true);
       try {
-        await manager.startVideoInputDevice(id);
+        await manager.startVideoInputDevice(device);
         audioVideo?.startLocalVideoTile();
         setIsVideoEnabled(true);
       } catch (err) {
@@ -38,7 +42,7 @@ export function useCamera(opening: boolean, onTrouble: (message: string) => void
       return;
     }
     if (!isVideoEnabled) {
-      await start(selected ?? devices[0]?.deviceId ?? 'default');
+      await start(selected || devices[0]?.deviceId || anyCamera);
       return;
     }
     audioVideo?.stopLocalVideoTile();

@@ -12,6 +12,7 @@ import type { Choices } from '../lobby/devices';
 import { attendeeName } from '../names';
 import { deviceTrouble } from './deviceTrouble';
 import { type Ending, endingOf } from './ending';
+import { anyCamera } from './useCamera';
 
 export type Connection = 'connecting' | 'connected' | 'reconnecting';
 
@@ -73,7 +74,7 @@ export function useSession(
     // The camera opens while the connection is made, and neither waits for the other.
     const startCamera = async () => {
       try {
-        await manager.startVideoInputDevice(choices.camera.deviceId ?? 'default');
+        await manager.startVideoInputDevice(choices.camera.deviceId || anyCamera);
         await connected;
         manager.audioVideo?.startLocalVideoTile();
         setIsVideoEnabled(true);
