@@ -205,7 +205,14 @@ func (p *Packager) gather(t *track, now time.Time, s Sample) error {
 	p.gathering = false
 	held := p.held
 	p.held, p.heldBytes = nil, 0
-	if err := p.beginEpoch(from.now, from.DTS, false); err != nil {
+	made := from.now
+	for _, h := range held {
+		// No sample arrives before it is made: the promptest one tells when.
+		if t := h.now.Add(from.DTS - h.DTS); t.Before(made) {
+			made = t
+		}
+	}
+	if err := p.beginEpoch(made, from.DTS, false); err != nil {
 		return err
 	}
 	for _, h := range held {

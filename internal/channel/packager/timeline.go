@@ -9,9 +9,8 @@ import (
 const (
 	backLimit    = time.Second      // samples this much too early are put right behind the one before
 	forwardLimit = 10 * time.Second // what a pause may last
-	settleTime   = 3 * time.Second  // after which the wall clock is corrected slowly
-	slewBlock    = 4 * time.Second
-	slewStep     = 10 * time.Millisecond // a block
+	slewBlock    = 2 * time.Second
+	slewStep     = 25 * time.Millisecond // a block: players compare the times of segments and renditions
 )
 
 // An epoch is a stretch of media whose timestamps are on one clock. Between two
@@ -128,9 +127,8 @@ const maxStrays = 500
 type clock struct {
 	zero time.Time // wall clock at media time 0
 
-	began time.Time // of the epoch
-	block time.Time // when the present block of samples began
-	least time.Duration
+	block time.Time     // when the present block of samples began
+	least time.Duration // delay in it; known once any
 	any   bool
 }
 
@@ -139,28 +137,19 @@ func (c *clock) start(now time.Time, media time.Duration) {
 	c.restart(now)
 }
 
-func (c *clock) restart(now time.Time) {
-	c.began, c.block, c.any = now, now, false
-}
+func (c *clock) restart(now time.Time) { c.block, c.any = now, false }
 
 // observe takes a sample's arrival. A sample cannot arrive before it is made,
-// so one that is early says that the others are late: at the beginning of an
-// epoch the clock follows it at once, later slowly, since players compare the
-// times of renditions and segments.
+// so the one with the least delay in a block tells the time; it is approached
+// slowly.
 func (c *clock) observe(now time.Time, media time.Duration) {
 	delay := now.Sub(c.zero) - media
-	if now.Sub(c.began) < settleTime {
-		if delay < 0 {
-			c.zero = c.zero.Add(delay)
-		}
-		return
-	}
 	if !c.any || delay < c.least {
 		c.least, c.any = delay, true
 	}
 	if now.Sub(c.block) >= slewBlock {
 		c.zero = c.zero.Add(min(max(c.least, -slewStep), slewStep))
-		c.block, c.any = now, false
+		c.restart(now)
 	}
 }
 

@@ -186,13 +186,17 @@ func (p Playlist) Check(longParts bool) error {
 		}
 		if i > 0 && !s.Discontinuity && !s.Time.IsZero() {
 			before := p.Segments[i-1]
-			if off := s.Time.Sub(before.Time.Add(before.Duration)); off.Abs() > 15*time.Millisecond {
+			if off := s.Time.Sub(before.Time.Add(before.Duration)); off.Abs() > clockStep {
 				fault("segment %d begins %v away from the end of the one before", s.Sequence, off)
 			}
 		}
 	}
 	return errors.Join(wrong...)
 }
+
+// clockStep is how far the wall clock of one segment may be from what the one
+// before and its duration say: servers correct it in small steps.
+const clockStep = 30 * time.Millisecond
 
 // A Player follows one playlist. Its zero value has seen nothing yet.
 type Player struct {
