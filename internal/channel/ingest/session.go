@@ -24,7 +24,7 @@ const (
 	minWindow = 64 << 10
 	// lingerTime and lingerBytes bound what is still read after a refusal, so
 	// that the publisher gets to read its reason.
-	lingerTime  = time.Second
+	lingerTime  = 3 * time.Second
 	lingerBytes = 4 << 20
 )
 

@@ -217,6 +217,23 @@ func TestMediaErrors(t *testing.T) {
 	}
 }
 
+// TestRefusalIsRead has a publisher that goes on sending before it reads why it
+// was refused: the answer must not be lost with the connection.
+func TestRefusalIsRead(t *testing.T) {
+	ts := startServer(t, Config{})
+	c, r := publishing(t, ts)
+	c.write(rtmp.Message{Type: rtmp.TypeVideo, Chunk: 7, Stream: 1, Payload: []byte{0x1c, 0, 0, 0, 0}})
+	r.wait(t)
+	for i := range 4 {
+		if err := c.w.WriteMessage(audioMessage(uint32(i), flv.Audio{Packet: flv.Frame, Data: make([]byte, 50_000)})); err != nil {
+			t.Fatalf("message %d after the refusal: %v, want it taken", i, err)
+		}
+	}
+	if s := rtmp.ParseStatus(c.read()); s.Code != rtmp.CodePublishRejected {
+		t.Errorf("got %+v, want %s", s, rtmp.CodePublishRejected)
+	}
+}
+
 func TestStoppedCutsThePublisher(t *testing.T) {
 	ts := startServer(t, Config{})
 	c, r := publishing(t, ts)
@@ -307,15 +324,15 @@ func TestTimeouts(t *testing.T) {
 			}
 			return conn
 		}, 0},
-		{"no connect", func(p *pipeServer, t *testing.T) net.Conn { return newClient(t, p.dial()).conn }, 10 * time.Second},
+		{"no connect", func(p *pipeServer, t *testing.T) net.Conn { return newClient(t, p.dial()).conn }, 20 * time.Second},
 		{"no publish", func(p *pipeServer, t *testing.T) net.Conn {
 			client := newClient(t, p.dial())
 			client.connect()
-			time.Sleep(9 * time.Second)
+			time.Sleep(19 * time.Second)
 			client.send("createStream", 2, nil) // does not put the deadline off
 			client.read()
 			return client.conn
-		}, 10 * time.Second},
+		}, 20 * time.Second},
 		{"no media", func(p *pipeServer, t *testing.T) net.Conn {
 			client := newClient(t, p.dial())
 			client.connect()
@@ -330,7 +347,7 @@ func TestTimeouts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := startPipe(t, Config{})
+				p := startPipe(t, Config{PublishTimeout: 20 * time.Second})
 				began := time.Now()
 				conn := c.do(p, t)
 				io.Copy(io.Discard, conn)

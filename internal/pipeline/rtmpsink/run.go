@@ -4,16 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
-)
-
-const (
-	firstRetry = 500 * time.Millisecond
-	lastRetry  = 10 * time.Second
-	// settled is how long a connection must have lasted for the next retry to
-	// be the first again: a server that drops us at once is not hammered.
-	settled = 10 * time.Second
 )
 
 // Run connects and publishes until ctx ends; then it sends what is queued,
@@ -22,9 +13,8 @@ const (
 // called once.
 func (s *Sink) Run(ctx context.Context) error {
 	defer s.queue.stop()
-	var retry time.Duration
-	var refused time.Time // since when, without anything else in between
-	var said string       // the last loss that was logged
+	var attempts backoff
+	var said string // the last loss that was logged
 	for {
 		s.tell(State{Phase: Connecting})
 		lasted, err := s.once(ctx)
@@ -35,22 +25,15 @@ func (s *Sink) Run(ctx context.Context) error {
 		if lasted > 0 {
 			said = ""
 		}
-		if lasted >= settled {
-			retry = 0
-		}
-		retry = min(max(2*retry, firstRetry), lastRetry)
-		state := State{Phase: Lost, Err: err, Retry: jitter(retry)}
-		if state.Refused = errors.As(err, new(refusedError)); !state.Refused {
-			refused = time.Time{}
-		} else if refused.IsZero() || lasted > 0 {
-			refused = time.Now()
-		}
+		state := State{Phase: Lost, Err: err, Refused: errors.As(err, new(refusedError))}
+		retry, refusedFor := attempts.lost(lasted, state.Refused, time.Now())
+		state.Retry = jitter(retry)
 		if text := err.Error(); text != said {
 			said = text
 			s.log.Warn("RTMP sink lost", "err", err)
 		}
 		s.tell(state)
-		if state.Refused && time.Since(refused) >= s.cfg.RefusedFor {
+		if state.Refused && refusedFor >= s.cfg.RefusedFor {
 			s.tell(State{Phase: Ended, Err: err, Refused: true})
 			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}
@@ -156,9 +139,4 @@ func (s *Sink) tell(state State) {
 	if s.cfg.OnState != nil {
 		s.cfg.OnState(state)
 	}
-}
-
-// jitter spreads the retries of many sinks over a fifth either way.
-func jitter(d time.Duration) time.Duration {
-	return d - d/5 + rand.N(2*d/5)
 }

@@ -242,6 +242,34 @@ func TestWedgedServerAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestGoodbyeArrives has a server that reads late and goes on talking: a
+// connection closed too early would be reset, and what it had not read lost.
+func TestGoodbyeArrives(t *testing.T) {
+	ending := make(chan struct{})
+	got := make(chan error, 1)
+	server := startScripted(t, func(p *peer) error {
+		if err := p.publish(); err != nil {
+			return err
+		}
+		<-ending
+		for range 30 {
+			time.Sleep(5 * time.Millisecond)
+			p.w.WriteMessage(rtmp.UserControl(rtmp.EventPingRequest, 1))
+		}
+		_, err := p.command("deleteStream")
+		got <- err
+		return err
+	})
+	defer server.stop()
+	s := startSink(t, server.url(), loadSource(t), func(c *Config) { c.EndTimeout = 20 * time.Second })
+	s.until(Publishing)
+	close(ending)
+	s.stop()
+	if err := receive(t, "the goodbye", got); err != nil {
+		t.Errorf("deleteStream: got %v, want the command", err)
+	}
+}
+
 // TestSilentServers never get to the point.
 func TestSilentServers(t *testing.T) {
 	const late = "no answer for 300ms"
