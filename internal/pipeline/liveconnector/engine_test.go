@@ -350,3 +350,20 @@ func TestLostVideoAsksForKeyFrame(t *testing.T) {
 		t.Errorf("got asked for a key frame %d times in 8 s with %d losses, want 2 to 20", n, r.counts[1])
 	}
 }
+
+// TestLateVideoIsShown: a publisher whose video comes much later than the sound
+// is out of step, but moves.
+func TestLateVideoIsShown(t *testing.T) {
+	m := &script{beep: true, cameras: []*camera{{
+		clip: newClip(t, av.VP8, 300, 60, red, true), to: time.Hour, net: network{delay: 1500 * time.Millisecond},
+	}}}
+	var r *recording
+	synctest.Test(t, func(t *testing.T) { r = m.play(t, small, 8*time.Second) })
+	seen := flashes(t, r, image.Rect(0, 0, 640, 360))
+	if len(seen) < 5 {
+		t.Errorf("got flashes at %v, want one a second", seen)
+	}
+	if r.counts != (reading{}) {
+		t.Errorf("got counts %v, want none", r.counts)
+	}
+}

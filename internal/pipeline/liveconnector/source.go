@@ -20,9 +20,9 @@ const (
 	// keyEvery is how often a key frame is asked for while one is missing.
 	keyEvery = 400 * time.Millisecond
 
-	// Frames that wait are dropped up to a key frame when the first is this
-	// late, and all of them beyond these limits.
-	maxLate         = time.Second
+	// Frames that wait are dropped up to a key frame when the decoder is this
+	// far behind, and all of them beyond these limits.
+	maxBacklog      = time.Second
 	maxPending      = 256
 	maxPendingBytes = 8 << 20
 	maxReady        = 8 // decoded pictures
@@ -218,7 +218,7 @@ func (s *Source) next(now time.Time, t time.Duration) *av.Picture {
 		return nil
 	}
 	ask := s.drain(now)
-	if len(s.pending) > 0 && t-s.showAt(s.pending[0].stamp) > maxLate {
+	if s.overdue(now, t) {
 		s.dropToKey(1)
 	}
 	sent := 0
@@ -242,6 +242,16 @@ func (s *Source) next(now time.Time, t time.Duration) *av.Picture {
 		s.requestKey()
 	}
 	return show
+}
+
+// overdue says whether frames have waited so long that the decoder cannot be
+// keeping up. That a frame came late is no reason to drop it: better late than
+// never, and others of its video come as late.
+func (s *Source) overdue(now time.Time, t time.Duration) bool {
+	if len(s.pending) == 0 || s.showAt(s.pending[0].stamp) > t {
+		return false
+	}
+	return now.Sub(s.pending[0].arrival) > s.sound.Delay()+maxBacklog
 }
 
 // send hands a frame to the decoder unless it has enough to do.
