@@ -60,6 +60,9 @@ func TestJoinAudioBothWays(t *testing.T) {
 					t.Error("no track of stream \"audio\"")
 				}
 			})
+			if s := a.peer.Stats(); s.AudioSent != 100 || s.AudioReceived < 20 || s.RTT <= 0 || s.WriteFailed != 0 {
+				t.Errorf("stats: got %+v, want 100 sent, more than 20 received", s)
+			}
 			wait(t, "sender report of the uplink", func() (ok bool) {
 				a.locked(func() { ok = len(a.reports) > 0 })
 				return ok
