@@ -5,11 +5,21 @@ import "strings"
 // splitSDP cuts a description into its session part and its m= sections, each
 // with all its lines.
 func splitSDP(sdp string) (session string, sections []string) {
-	parts := strings.Split(sdp, "\r\nm=")
-	for _, p := range parts[1:] {
-		sections = append(sections, "m="+strings.TrimSuffix(p, "\r\n")+"\r\n")
+	cut := func() (part string, more bool) {
+		i := strings.Index(sdp, "\r\nm=")
+		if i < 0 {
+			return sdp, false
+		}
+		part, sdp = sdp[:i+2], sdp[i+2:]
+		return part, true
 	}
-	return strings.TrimSuffix(parts[0], "\r\n") + "\r\n", sections
+	session, more := cut()
+	for more {
+		var part string
+		part, more = cut()
+		sections = append(sections, part)
+	}
+	return session, sections
 }
 
 // sectionMID is the mid of a section, "" if it says none.

@@ -94,8 +94,7 @@ func (s *session) run(ctx context.Context) error {
 		return nil
 	})
 	err := s.loop(ctx)
-	if errors.Is(err, errReadEnded) {
-		g.Wait() // it has ended
+	if errors.Is(err, errSocket) && s.drain() {
 		err = readErr
 	}
 	close(s.done)
@@ -133,8 +132,25 @@ func withoutToken(err error, token string) error {
 	return errors.New(strings.ReplaceAll(err.Error(), token, "(token)"))
 }
 
-// errReadEnded says that the reader knows why.
-var errReadEnded = errors.New("signaling connection ended")
+// errSocket says that the socket has ended; the reader knows why.
+var errSocket = errors.New("signaling connection ended")
+
+// drain waits a little for the reader to end and says whether it did.
+func (s *session) drain() bool {
+	timeout := time.NewTimer(time.Second)
+	defer timeout.Stop()
+	for {
+		select {
+		case _, ok := <-s.frames:
+			if !ok {
+				return true
+			}
+		case <-s.states:
+		case <-timeout.C:
+			return false
+		}
+	}
+}
 
 // read passes frames on to the loop until the socket ends.
 func (s *session) read(ctx context.Context) error {
@@ -191,7 +207,7 @@ func (s *session) loop(ctx context.Context) error {
 			return s.leave()
 		case f, ok := <-s.frames:
 			if !ok {
-				return errReadEnded
+				return errSocket
 			}
 			err = s.handle(ctx, f)
 		case state := <-s.states:
@@ -229,7 +245,7 @@ func (s *session) send(ctx context.Context, f *chime.Frame) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	if err := s.socket.Write(ctx, websocket.MessageBinary, chime.Append(nil, f)); err != nil {
-		return fmt.Errorf("write signaling: %w", err)
+		return fmt.Errorf("%w: write: %w", errSocket, err)
 	}
 	return nil
 }
