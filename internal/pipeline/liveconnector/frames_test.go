@@ -3,6 +3,7 @@ package liveconnector
 import (
 	"bytes"
 	"encoding/hex"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -126,7 +127,7 @@ func TestAssemblerAfterLoss(t *testing.T) {
 			if !ok {
 				continue
 			}
-			got = append(got, itoa(uint32(f.stamp)))
+			got = append(got, strconv.Itoa(int(uint32(f.stamp))))
 			if f.stamp <= last {
 				t.Errorf("%s: got stamp %d after %d", c.name, f.stamp, last)
 			}
@@ -136,15 +137,6 @@ func TestAssemblerAfterLoss(t *testing.T) {
 			t.Errorf("%s: got frames %s, want %s", c.name, got, c.want)
 		}
 	}
-}
-
-func itoa(n uint32) string {
-	b := []byte{}
-	for ok := true; ok; ok = n > 0 {
-		b = append([]byte{byte('0' + n%10)}, b...)
-		n /= 10
-	}
-	return string(b)
 }
 
 // FuzzAssembler reads packets from its input: a byte of flags (1 marker,

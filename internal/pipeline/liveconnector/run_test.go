@@ -33,10 +33,7 @@ const streamKey = "sk_test_abcdefgh"
 
 // A desk takes one publication after another and records them.
 type desk struct {
-	key string
-
-	mu      sync.Mutex
-	takes   []*take
+	key     string
 	arrived chan *take // gets each take when it begins
 }
 
@@ -54,9 +51,6 @@ func (d *desk) Publish(_ context.Context, key string, _ ingest.Publisher) (inges
 		return nil, ingest.ErrUnknownKey
 	}
 	tk := &take{stop: make(chan struct{}), ended: make(chan struct{})}
-	d.mu.Lock()
-	d.takes = append(d.takes, tk)
-	d.mu.Unlock()
 	d.arrived <- tk
 	return publication{tk}, nil
 }
@@ -110,7 +104,6 @@ type stage struct {
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
-	t  *testing.T
 }
 
 func (l *lines) Write(b []byte) (int, error) {
@@ -128,7 +121,7 @@ func (l *lines) String() string {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, logged: &lines{t: t}, desk: &desk{key: streamKey, arrived: make(chan *take, 10)}}
+	s := &stage{t: t, logged: &lines{}, desk: &desk{key: streamKey, arrived: make(chan *take, 10)}}
 	s.log = slog.New(slog.NewTextHandler(s.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -217,8 +210,7 @@ type person struct {
 func (s *stage) attend(ctx context.Context, p person) {
 	s.t.Helper()
 	a := s.invite(p.name)
-	var client *attendee.Client
-	client = attendee.New(attendee.Config{
+	client := attendee.New(attendee.Config{
 		SignalingURL: s.url + string(s.meeting.ID), AttendeeID: string(a.ID), ExternalUserID: p.name,
 		JoinToken: a.JoinToken.Reveal(), Log: s.log,
 	}, attendee.Handler{})

@@ -32,32 +32,34 @@ const (
 	insane = 3 * time.Second
 )
 
-// A Source is one video of the meeting on its way to its tile. Its methods may
-// be called from any goroutine.
+// A Source is one video of the meeting on its way to its tile: packets are put
+// in order and into frames, frames wait until shortly before their turn and are
+// decoded in a goroutine of their own, pictures wait for their turn. Its methods
+// may be called from any goroutine.
 type Source struct {
-	// Fixed by the engine.
-	key        string
+	// Fixed by newSource.
+	key        string // of its tile
 	codec      av.Codec
 	requestKey func()
 	sound      *sound // knows where server time is on the output
 	clock      *outputClock
 	counts     *counts
 
-	work chan frame // to the decoding goroutine; closed by Close
+	work     chan frame    // to the decoding goroutine; closed by Close
+	finished chan struct{} // closed when that has ended
+	damaged  atomic.Bool   // it could not decode a frame
 
-	mu       sync.Mutex
-	closed   bool
-	buffer   *jitter.Buffer
-	frames   *assembler
-	pending  []frame // whole, not yet decoded
-	bytes    int     // of pending
-	asked    time.Time
-	waiting  bool   // for a key frame
-	way      window // least of a frame's arrival minus its media time
-	report   senderReport
-	ready    []picture // decoded, in order
-	damaged  atomic.Bool
-	finished chan struct{} // closed when the decoding goroutine has ended
+	mu      sync.Mutex // guards what follows
+	closed  bool
+	buffer  *jitter.Buffer
+	frames  *assembler
+	waiting bool      // for a key frame
+	asked   time.Time // for one, last
+	pending []frame   // whole, not yet decoded
+	bytes   int       // of pending
+	ready   []picture // decoded, in order
+	way     window    // least of a frame's arrival minus its media time
+	report  senderReport
 }
 
 // A picture is a decoded frame that waits for its turn.
@@ -68,10 +70,10 @@ type picture struct {
 
 // A senderReport ties an RTP timestamp to the server's clock.
 type senderReport struct {
-	ntp   time.Time
-	stamp int64 // unwrapped
-	known bool
-	early uint32 // timestamp of a report that came before any packet
+	known     bool
+	ntp       time.Time
+	timestamp uint32
+	stamp     int64 // the timestamp unwrapped, once there was a packet
 }
 
 func newSource(key string, codec av.Codec, requestKey func(), e *Engine) *Source {
@@ -108,8 +110,7 @@ func (s *Source) Push(p jitter.Packet) {
 func (s *Source) SenderReport(ntp time.Time, timestamp uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.report.ntp, s.report.known = ntp, true
-	s.report.early = timestamp
+	s.report = senderReport{known: true, ntp: ntp, timestamp: timestamp}
 	if s.frames.begun {
 		s.report.stamp = unwrap(s.frames.stamp, timestamp)
 	}
@@ -159,7 +160,7 @@ func (s *Source) drain(now time.Time) bool {
 		first := !s.frames.begun
 		f, ok := s.frames.push(p)
 		if first && s.frames.begun && s.report.known {
-			s.report.stamp = unwrap(s.frames.stamp, s.report.early)
+			s.report.stamp = unwrap(s.frames.stamp, s.report.timestamp)
 		}
 		if s.frames.broken {
 			s.waiting = true
