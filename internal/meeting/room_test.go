@@ -386,6 +386,32 @@ func TestJoinTwice(t *testing.T) {
 	}
 }
 
+// Whose newer connection has no media yet is still in the roster, until that
+// connection is over, too.
+func TestJoinTwiceWithoutMedia(t *testing.T) {
+	noLeaks(t)
+	h := open(t, t.TempDir(), meeting.Config{})
+	m := h.meeting()
+	ann, ben := h.enter(m, "Ann"), h.enter(m, "Ben")
+	ann.sees(ann, ben)
+	again := h.dial(m.ID, ben.attendee.JoinToken.Reveal())
+	again.attendee = ben.attendee
+	again.join(2)
+	ben.next(0, chime.Frame_AUDIO_STATUS)
+	ben.leave()
+	cas := h.enter(m, "Cas")
+	cas.sees(ann, ben, cas)
+	ann.sees(ann, ben, cas)
+	again.leave()
+	ann.sees(ann, cas)
+	cas.sees(ann, cas)
+	if want := []string{string(ben.attendee.ID)}; !slices.Equal(ann.left, want) {
+		t.Errorf("left: got %v, want %v", ann.left, want)
+	}
+	ann.leave()
+	cas.leave()
+}
+
 // A connection that breaks keeps its place for a while.
 func TestLost(t *testing.T) {
 	dropped := func(g *guest) (n int) {
