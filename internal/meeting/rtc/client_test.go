@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -92,6 +93,7 @@ type attendee struct {
 	cameraOn    bool
 	receive     map[*webrtc.RTPTransceiver]*sfu.Publisher
 	answer      Answer
+	proxy       netip.AddrPort
 	reel        *film // used by the goroutine of film
 
 	mu        sync.Mutex // guards what follows
@@ -112,6 +114,7 @@ type attendee struct {
 type attendeeConfig struct {
 	codec webrtc.RTPCodecCapability // of the camera; zero: VP8
 	tcp   bool                      // ICE-TCP only
+	proxy netip.AddrPort            // what the client takes for the server, if valid
 	net   transport.Net             // virtual network
 }
 
@@ -130,6 +133,7 @@ func newAttendee(t *testing.T, tr *Transport, cfg attendeeConfig) *attendee {
 	}
 	a := &attendee{
 		t:       t,
+		proxy:   cfg.proxy,
 		receive: make(map[*webrtc.RTPTransceiver]*sfu.Publisher),
 		tracks:  make(map[string]*webrtc.TrackRemote),
 		videos:  make(map[string]*video),
@@ -328,6 +332,10 @@ func (a *attendee) negotiate() {
 		a.t.Fatal(err)
 	}
 	sdp = a.answer.SDP
+	if a.proxy.IsValid() {
+		at := a.peer.t.Addr()
+		sdp = strings.ReplaceAll(sdp, fmt.Sprintf(" %s %d ", at.Addr(), at.Port()), fmt.Sprintf(" %s %d ", a.proxy.Addr(), a.proxy.Port()))
+	}
 	if !a.cameraOn {
 		sdp = setDirection(a.t, sdp, a.camera.Mid(), "inactive", "recvonly")
 	}

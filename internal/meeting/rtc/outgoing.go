@@ -200,8 +200,10 @@ func (w *packetWriter) write(x sfu.Outgoing) bool {
 	if err != nil {
 		return false
 	}
-	_, err = w.conn.Write(sealed)
-	return err == nil
+	// The ICE library reports a full buffer or an unreachable network as a
+	// short write without error.
+	n, err := w.conn.Write(sealed)
+	return err == nil && n == len(sealed)
 }
 
 // sendRTCP sends packets, in as many compounds as it takes. Before the

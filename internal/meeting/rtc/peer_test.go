@@ -6,19 +6,23 @@ import (
 	"testing"
 	"time"
 
+	"belfry.live/belfry/internal/meeting/sfu"
 	"github.com/pion/webrtc/v4"
 )
 
 func TestJoinAudioBothWays(t *testing.T) {
 	for _, c := range []struct {
 		name string
+		addr string
 		cfg  attendeeConfig
 	}{
-		{"UDP", attendeeConfig{}},
-		{"TCP", attendeeConfig{tcp: true}},
+		{"UDP", "127.0.0.1:0", attendeeConfig{}},
+		{"TCP", "127.0.0.1:0", attendeeConfig{tcp: true}},
+		{"UDP on all addresses", ":0", attendeeConfig{}},
+		{"TCP on all addresses", ":0", attendeeConfig{tcp: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := newAttendee(t, newTestTransport(t, Config{}), c.cfg)
+			a := newAttendee(t, newTestTransport(t, Config{Addr: c.addr}), c.cfg)
 			a.join()
 
 			wait(t, "uplink audio", func() (ok bool) {
@@ -187,5 +191,105 @@ func TestClientEnds(t *testing.T) {
 	})
 	if _, err := a.peer.Negotiate(t.Context(), Offer{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("offer after the end: got %v, want %v", err, ErrClosed)
+	}
+}
+
+// Another publisher takes the place of the first in one section: the receiver
+// sees one stream.
+func TestSwitchPublisher(t *testing.T) {
+	tr := newTestTransport(t, Config{})
+	alice, carol := newAttendee(t, tr, attendeeConfig{}), newAttendee(t, tr, attendeeConfig{})
+	for _, a := range []*attendee{alice, carol} {
+		a.cameraOn = true
+		a.join()
+		defer a.film(vp8)()
+	}
+	bob := newAttendee(t, tr, attendeeConfig{})
+	section := bob.watch(alice.publisher(1))
+	bob.join()
+	var v *video
+	frames := func(n int) {
+		t.Helper()
+		wait(t, "video", func() bool {
+			if v = bob.video("v_" + section.Mid()); v == nil {
+				return false
+			}
+			whole, _, _ := v.count()
+			return whole >= n
+		})
+	}
+	frames(30)
+	ssrc := bob.answer.Tracks[0].SSRC
+	_, _, keys := v.count()
+	bob.receive[section] = carol.publisher(1)
+	bob.negotiate()
+	if got := bob.answer.Tracks[0].SSRC; got != ssrc {
+		t.Errorf("SSRC: got %d, want %d as before", got, ssrc)
+	}
+	wait(t, "key frame of the other", func() bool {
+		_, _, now := v.count()
+		return now > keys
+	})
+	whole, _, _ := v.count()
+	frames(whole + 30)
+	v.check(t)
+	if _, broken, _ := v.count(); broken != 0 {
+		t.Errorf("broken frames: got %d, want 0", broken)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := 1; i < len(v.pictureIDs); i++ {
+		if v.pictureIDs[i] != (v.pictureIDs[i-1]+1)&0x7fff {
+			t.Fatalf("picture id after %d: got %d", v.pictureIDs[i-1], v.pictureIDs[i])
+		}
+	}
+}
+
+// A client on TCP stops reading: packets for it are dropped, nobody waits for
+// it, and the others see nothing.
+func TestStuckClient(t *testing.T) {
+	tr := newTestTransport(t, Config{})
+	alice := newAttendee(t, tr, attendeeConfig{})
+	alice.cameraOn = true
+	alice.join()
+	defer alice.film(vp8)()
+	p := alice.publisher(1)
+
+	through := newProxy(t, tr.Addr().String())
+	stuck := newAttendee(t, tr, attendeeConfig{tcp: true, proxy: through.addr()})
+	stuck.watch(p)
+	stuck.join()
+	bob := newAttendee(t, tr, attendeeConfig{})
+	section := bob.watch(p)
+	bob.join()
+	through.stop()
+	big := AudioFrame{Payload: make([]byte, sfu.MaxPayload), Time: time.Now()}
+	wait(t, "packets for the stuck client that are dropped", func() bool {
+		began := time.Now()
+		for range 1000 {
+			_ = stuck.peer.WriteAudio(big)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("1000 frames for the stuck client took %v", took)
+		}
+		s := stuck.peer.Stats()
+		return s.WriteFailed > 100
+	})
+	var v *video
+	before := 0
+	wait(t, "video of the others", func() bool {
+		if v = bob.video("v_" + section.Mid()); v == nil {
+			return false
+		}
+		before, _, _ = v.count()
+		return before > 0
+	})
+	wait(t, "more video of the others", func() bool {
+		whole, _, _ := v.count()
+		return whole > before+30
+	})
+	v.check(t)
+	if _, broken, _ := v.count(); broken != 0 {
+		t.Errorf("broken frames of the others: got %d, want 0", broken)
 	}
 }
