@@ -52,6 +52,14 @@ func TestHandler(t *testing.T) {
 	}
 }
 
+func TestPagesLoadNothingFromElsewhere(t *testing.T) {
+	w := httptest.NewRecorder()
+	handler(built).ServeHTTP(w, httptest.NewRequest("GET", "/meeting/5c7a", nil))
+	if got := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'self';") {
+		t.Errorf("Content-Security-Policy: got %q, want it to begin with default-src 'self'", got)
+	}
+}
+
 func TestHandlerWithoutBuild(t *testing.T) {
 	w := httptest.NewRecorder()
 	handler(fstest.MapFS{".gitkeep": {}}).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))

@@ -7,11 +7,9 @@ interface Props {
   state: PlayerState;
   player: Player;
   frame: RefObject<HTMLDivElement | null>;
-  // The viewer is so far behind that the way back to live is offered.
-  late: boolean;
 }
 
-export function PlayerControls({ state: { phase, muted, volume }, player, frame, late }: Props) {
+export function PlayerControls({ state: { phase, muted, volume }, player, frame }: Props) {
   const paused = phase === 'paused';
   const silent = muted || volume === 0;
   return (
@@ -32,11 +30,6 @@ export function PlayerControls({ state: { phase, muted, volume }, player, frame,
         onChange={(event) => player.setVolume(Number(event.target.value))}
       />
       <span className={styles.gap} />
-      {late && (
-        <button type="button" className={styles.live} onClick={() => player.toLive()}>
-          Back to live
-        </button>
-      )}
       <button type="button" aria-label="Full screen" onClick={() => void toggleFullscreen(frame.current)}>
         <FullscreenIcon />
       </button>

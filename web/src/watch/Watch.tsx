@@ -10,9 +10,6 @@ import type { Phase } from './player';
 import { usePlayer } from './usePlayer';
 import styles from './Watch.module.css';
 
-// Beyond this a viewer is no longer live, and is offered the way back.
-const liveWithin = 12;
-
 // Watch is the page of one stream, for anybody who has its address.
 export function Watch({ name }: { name: string }) {
   const frame = useRef<HTMLDivElement>(null);
@@ -20,11 +17,10 @@ export function Watch({ name }: { name: string }) {
   const [state, player] = usePlayer(name, video);
   const { phase, behind, muted } = state;
   const playing = phase === 'playing';
-  const live = playing && (behind === undefined || behind < liveWithin);
 
   useEffect(() => {
-    document.title = live ? 'Live on Belfry' : 'Belfry';
-  }, [live]);
+    document.title = playing ? 'Live on Belfry' : 'Belfry';
+  }, [playing]);
 
   return (
     <div className={styles.page}>
@@ -44,13 +40,11 @@ export function Watch({ name }: { name: string }) {
               <SpeakerOffIcon /> Turn on the sound
             </Button>
           )}
-          {(playing || phase === 'paused') && (
-            <PlayerControls state={state} player={player} frame={frame} late={playing && !live} />
-          )}
+          {(playing || phase === 'paused') && <PlayerControls state={state} player={player} frame={frame} />}
         </div>
         <div className={styles.facts}>
           <p className={styles.state} role="status" data-testid="watch-state" data-state={phase}>
-            {live ? <LiveBadge /> : said[phase].title}
+            {playing ? <LiveBadge /> : said[phase].title}
           </p>
           <p className={styles.latency} data-testid="watch-latency">
             {playing && behind !== undefined && `${seconds(behind)} behind live`}
@@ -85,7 +79,7 @@ function Curtain({ phase }: { phase: Phase }) {
 const said: Record<Phase, { title: string; words?: string }> = {
   connecting: { title: 'Connecting…' },
   offline: { title: 'Not live yet', words: 'Keep this page open: it starts by itself when the stream does.' },
-  playing: { title: 'Behind' },
+  playing: { title: 'Live' },
   paused: { title: 'Paused' },
   waiting: { title: 'Waiting for the stream…' },
   ended: { title: 'The stream has ended', words: 'Thank you for watching. If it starts again, it plays here.' },

@@ -29,6 +29,10 @@ const pictureLimitMs = 1500;
 const newsLimitMs = 3000;
 // After so long without either, everything is begun anew.
 const hopeLimitMs = 10_000;
+// Further behind the newest part than this, in seconds, hurrying would take too
+// long: the player jumps, but not again at once, or a slow machine would do nothing else.
+const lateLimit = 8;
+const jumpEveryMs = 10_000;
 
 // Player plays one stream whenever it is on: it asks until there is one, plays
 // it, and asks again when it is over or broken.
@@ -45,6 +49,7 @@ export class Player {
   private pictureAt = 0;
   private newsAt = 0;
   private position = -1;
+  private jumpedAt = 0;
   // The playlist has its end: no more news will come.
   private complete = false;
   // Whether the picture has moved since the player was attached, and whether it ever has.
@@ -106,7 +111,7 @@ export class Player {
     }
   }
 
-  toLive(): void {
+  private toLive(): void {
     const { video, hls } = this;
     if (!video) {
       return;
@@ -231,6 +236,10 @@ export class Player {
     } else if (now - this.pictureAt > pictureLimitMs || now - this.newsAt > newsLimitMs) {
       this.set({ phase: this.played ? 'waiting' : 'connecting', behind: undefined });
     } else if (this.moved) {
+      if (hls && hls.latency > lateLimit && now - this.jumpedAt > jumpEveryMs) {
+        this.jumpedAt = now;
+        this.toLive();
+      }
       this.set({ phase: 'playing', behind: this.behind() });
     }
   };
