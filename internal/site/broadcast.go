@@ -27,6 +27,29 @@ const (
 // startLimit bounds a start, its undoing not counted.
 func (s *Site) startLimit() time.Duration { return s.cfg.LiveTimeout + 10*time.Second }
 
+var errStopping = errors.New("the server is stopping")
+
+// untilStopped returns a context for a start: it ends after startLimit, and
+// with Run.
+func (s *Site) untilStopped(ctx context.Context) (_ context.Context, release func()) {
+	ctx, stop := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithTimeout(ctx, s.startLimit())
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-s.stopped:
+			stop(errStopping)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		cancel()
+		<-watched
+		stop(nil)
+	}
+}
+
 // startBroadcast puts the meeting on the air and waits until it is live. A
 // meeting that streams already gets the answer it got.
 func (s *Site) startBroadcast(ctx context.Context, meetingID, target string) (started, error) {
@@ -75,20 +98,17 @@ func (s *Site) startBroadcast(ctx context.Context, meetingID, target string) (st
 // its answer is given; if it is just being started or stopped, some time
 // passes; if it ended without our doing, it is cleared up.
 func (s *Site) joinBroadcast(ctx context.Context, b broadcast, revision uint64) (answer started, running bool, err error) {
-	if b.Phase != phaseStarted && !b.abandoned() {
+	st, err := s.status(ctx, b)
+	switch {
+	case err != nil:
+		return started{}, false, err
+	case st.State == "live", st.State == "starting" && b.Phase == phaseStarted:
+		return started{b.PipelineID, b.PlaybackURL}, true, nil
+	case b.Phase != phaseStarted && !b.abandoned():
 		if err := pause(ctx, pollEvery); err != nil {
 			return started{}, false, explain("wait for the stream", err)
 		}
 		return started{}, false, nil
-	}
-	if b.Phase == phaseStarted {
-		st, err := s.status(ctx, b)
-		if err != nil {
-			return started{}, false, err
-		}
-		if st.State == "live" || st.State == "starting" {
-			return started{b.PipelineID, b.PlaybackURL}, true, nil
-		}
 	}
 	if err := s.clear(ctx, b); err != nil {
 		return started{}, false, explain("clear up after the stream before", err)
@@ -114,9 +134,14 @@ func (a *start) do(ctx context.Context) (started, error) {
 	if err == nil {
 		return started{a.b.PipelineID, a.b.PlaybackURL}, nil
 	}
+	f := explain("start the stream", err)
+	if errors.Is(context.Cause(ctx), errStopping) {
+		// Nobody is there any more to undo it with. The stream may still go
+		// live, and the next Sweep decides what becomes of it.
+		return started{}, f
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 	defer cancel()
-	f := explain("start the stream", err)
 	f.cause = a.hideKey(f.cause)
 	if a.meetingEnded(ctx) {
 		f.status, f.cause = http.StatusConflict, "the meeting has ended"
@@ -215,14 +240,12 @@ func (a *start) createPipeline(ctx context.Context, meetingARN string) error {
 func (a *start) awaitLive(ctx context.Context) error {
 	const step = "wait for the stream to be live"
 	for deadline := time.Now().Add(a.s.cfg.LiveTimeout); ; {
-		st, err := a.s.status(ctx, broadcast{
-			Phase: phaseStarted, Channel: a.b.Channel, ChannelARN: a.b.ChannelARN, PipelineID: a.b.PipelineID, Live: time.Now(),
-		})
+		st, err := a.s.askServices(ctx, a.b)
 		switch {
 		case err != nil:
 			return err
 		case st.State == "live":
-			a.b.Live = *st.StartedAt
+			a.b.Live = time.Now()
 			return nil
 		case st.State == "failed":
 			return a.late(step, st.Cause)

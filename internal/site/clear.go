@@ -184,8 +184,17 @@ func (s *Site) sweep(ctx context.Context, b broadcast, revision uint64) error {
 		return nil
 	}
 	st, err := s.status(ctx, b)
-	if err != nil || st.State == "live" || st.State == "starting" {
+	switch {
+	case err != nil:
 		return err
+	case st.State == "live" && b.Phase != phaseStarted: // it came through without its starter
+		b.Phase, b.Live = phaseStarted, time.Now()
+		if _, err := s.broadcasts.put(ctx, b, revision); !errors.Is(err, errTaken) {
+			return err
+		}
+		return nil
+	case st.State == "live", st.State == "starting":
+		return nil
 	}
 	if err := s.clear(ctx, b); err != nil {
 		return err

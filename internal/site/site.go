@@ -64,6 +64,7 @@ type Site struct {
 	channels   *ivs.Client
 	lobby      *lobby
 	broadcasts broadcasts
+	stopped    chan struct{} // closed when Run ends
 }
 
 // New returns a Site that calls the services as the AWS configuration says.
@@ -86,15 +87,19 @@ func New(ctx context.Context, cfg Config, services aws.Config, tables store.Tabl
 		channels:   ivs.NewFromConfig(services),
 		lobby:      newLobby(lobbyTable, cfg.Seats, cfg.Lifetime),
 		broadcasts: broadcasts{broadcastTable},
+		stopped:    make(chan struct{}),
 	}, nil
 }
 
-// Run sweeps now and then, until ctx ends.
+// Run sweeps now and then, until ctx ends; then streams that are being started
+// are left to themselves.
 func (s *Site) Run(ctx context.Context) error {
-	for tick := time.NewTicker(sweepEvery); ; {
+	defer close(s.stopped)
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
 		select {
 		case <-ctx.Done():
-			tick.Stop()
 			return nil
 		case <-tick.C:
 			if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {

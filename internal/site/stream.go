@@ -43,7 +43,7 @@ func (s *Site) stream(r *http.Request) (any, error) {
 			return nil, err
 		}
 		// A page that is reloaded drops its request; the start goes on.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.startLimit())
+		ctx, cancel := s.untilStopped(context.WithoutCancel(r.Context()))
 		defer cancel()
 		return s.startBroadcast(ctx, in.MeetingID, in.StreamTarget)
 	case "delete":
@@ -117,20 +117,31 @@ func (s *Site) streamState(r *http.Request) (any, error) {
 	return s.status(r.Context(), b)
 }
 
-// status asks the services how the broadcast is. It says live only if they do.
+// status says how the broadcast is: live only if the services say so, and
+// then even if whoever started it did not live to see it.
 func (s *Site) status(ctx context.Context, b broadcast) (streamStatus, error) {
-	st := streamStatus{MediaPipelineID: b.PipelineID, PlaybackURL: b.PlaybackURL}
-	switch {
-	case b.Phase == phaseFailed:
+	switch b.Phase {
+	case phaseFailed:
 		return streamStatus{State: "failed", Cause: b.Cause}, nil
-	case b.Phase == phaseStopping:
+	case phaseStopping:
 		return streamStatus{State: "offline"}, nil
-	case b.Phase == phaseStarting && b.abandoned():
-		return streamStatus{State: "failed", Cause: "the start was interrupted"}, nil
-	case b.Phase == phaseStarting:
-		st.State = "starting"
-		return st, nil
+	case phaseStarted:
+		return s.askServices(ctx, b)
 	}
+	if b.PipelineID != "" {
+		if st, err := s.askServices(ctx, b); err != nil || st.State == "live" {
+			return st, err
+		}
+	}
+	if b.abandoned() {
+		return streamStatus{State: "failed", Cause: "the start was interrupted"}, nil
+	}
+	return streamStatus{State: "starting", MediaPipelineID: b.PipelineID, PlaybackURL: b.PlaybackURL}, nil
+}
+
+// askServices asks how a broadcast is that has its pipeline.
+func (s *Site) askServices(ctx context.Context, b broadcast) (streamStatus, error) {
+	st := streamStatus{MediaPipelineID: b.PipelineID, PlaybackURL: b.PlaybackURL}
 	pipeline, err := s.pipelineStatus(ctx, b.PipelineID)
 	if err != nil {
 		return streamStatus{}, explain("get media pipeline", err)
@@ -143,7 +154,10 @@ func (s *Site) status(ctx context.Context, b broadcast) (streamStatus, error) {
 		return streamStatus{State: "offline"}, nil
 	}
 	if !b.Channel {
-		st.State, st.StartedAt = "live", &b.Live
+		st.State = "live"
+		if !b.Live.IsZero() {
+			st.StartedAt = &b.Live
+		}
 		if pipeline != pipelinetypes.MediaPipelineStatusInProgress {
 			st.State, st.StartedAt, st.Cause = "starting", nil, "the target does not take the stream; the live connector tries again"
 		}

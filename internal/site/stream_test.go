@@ -1,6 +1,7 @@
 package site_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -386,5 +387,74 @@ func TestInterruptedStart(t *testing.T) {
 		t.Errorf("swept: got %+v, want it interrupted", st)
 	}
 	w.stop(t, w.start(t, id).MediaPipelineID)
+	w.nothingLeft(t)
+}
+
+// A server that stops leaves the stream that is being started to itself; the
+// next one finds it live and takes it on.
+func TestStartSurvivesTheServer(t *testing.T) {
+	running, stop := context.WithCancel(t.Context())
+	f := &failing{match: func(r *http.Request) bool {
+		if r.URL.Path == "/GetStream" {
+			stop()
+		}
+		return false
+	}}
+	w := newWorld(t, site.Config{}, f.install)
+	ended := make(chan error, 1)
+	go func() { ended <- w.site.Run(running) }()
+	id := w.join(t).Meeting.MeetingId
+	f.on.Store(true)
+	asked := time.Now()
+	refused(t, http.MethodPost, w.url+"/api/stream", map[string]string{"meetingId": id}, http.StatusServiceUnavailable)
+	if took := time.Since(asked); took > 3*time.Second {
+		t.Errorf("the start gave up after %v, want it at once", took)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("Run: got %v, want nil", err)
+	}
+
+	var next *site.Site
+	next, w.url = w.newSite(t, site.Config{})
+	var st streamStatus
+	until(t, "the stream is live", func() bool {
+		st = w.status(t, id)
+		return st.State != "starting"
+	})
+	if st.State != "live" || st.PlaybackURL == "" || st.StartedAt.IsZero() {
+		t.Errorf("got %+v, want it live", st)
+	}
+	if s := w.start(t, id); s != (started{st.MediaPipelineID, st.PlaybackURL}) {
+		t.Errorf("started again: got %+v, want what is there already", s)
+	}
+
+	// When the old start's time is up, it is taken on, not swept up.
+	table, err := w.server.Tables.Table(t.Context(), "site-broadcasts", store.TableConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := table.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var record map[string]any
+	if err := json.Unmarshal(old.Value, &record); err != nil || record["phase"] != "starting" {
+		t.Fatalf("got record %s (%v), want it in phase starting", old.Value, err)
+	}
+	record["deadline"] = time.Now().Add(-time.Second)
+	value, err := json.Marshal(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.Update(t.Context(), id, value, old.Revision); err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if again := w.status(t, id); again.State != "live" || again.MediaPipelineID != st.MediaPipelineID {
+		t.Errorf("swept: got %+v, want %+v", again, st)
+	}
+	w.stop(t, st.MediaPipelineID)
 	w.nothingLeft(t)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -65,6 +66,8 @@ func publish(ctx context.Context, sink, ingestAddr string, live func()) error {
 		"-re", "-f", "lavfi", "-i", "testsrc=size=160x90:rate=10", "-f", "lavfi", "-i", "sine=sample_rate=48000",
 		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "10", "-c:a", "aac",
 		"-progress", "pipe:1", "-f", "flv", strings.Replace(sink, "//"+hostPort(sink), "//"+addr, 1))
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // ffmpeg ends the stream in order
+	cmd.WaitDelay = 2 * time.Second
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
