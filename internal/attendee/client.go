@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/pion/transport/v4"
 )
 
 const (
@@ -28,6 +30,7 @@ type Client struct {
 	id      uint64 // of the session: one client, however often it reconnects
 	audio   *outgoing
 	camera  *outgoing
+	net     transport.Net // nil: that of the machine
 
 	changed chan struct{} // holds one: wanted has changed
 

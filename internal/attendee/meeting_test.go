@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
+	"github.com/pion/transport/v4"
 
 	"belfry.live/belfry/internal/attendee"
 	"belfry.live/belfry/internal/attendee/clip"
@@ -192,7 +194,22 @@ func (h *house) join(m meeting.ID, name string, hz float64) *guest {
 	return h.joinAs(m, string(a.ID), name, a.JoinToken.Reveal(), hz)
 }
 
+// joinBy lets somebody in who uses that network.
+func (h *house) joinBy(m meeting.ID, name string, network transport.Net) *guest {
+	h.t.Helper()
+	a, err := h.AddAttendee(h.t.Context(), m, name, meeting.Capabilities{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return h.joinVia(m, string(a.ID), name, a.JoinToken.Reveal(), 0, network)
+}
+
 func (h *house) joinAs(m meeting.ID, id, name, token string, hz float64) *guest {
+	h.t.Helper()
+	return h.joinVia(m, id, name, token, hz, nil)
+}
+
+func (h *house) joinVia(m meeting.ID, id, name, token string, hz float64, network transport.Net) *guest {
 	h.t.Helper()
 	g := &guest{
 		t: h.t, id: id, hz: hz,
@@ -209,6 +226,9 @@ func (h *house) joinAs(m meeting.ID, id, name, token string, hz float64) *guest 
 		WantVideo: func(attendee.Source) bool { return true },
 		Log:       testLog(h.t),
 	}, g.handler())
+	if network != nil {
+		g.SetNet(network)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var playing sync.WaitGroup
 	go func() {
@@ -605,20 +625,23 @@ func TestSoundAndPictureAreOnOneClock(t *testing.T) {
 	})
 	b.wait("eight beeps and flashes", func() bool { return len(beeps) >= 8 && len(flashes) >= 8 })
 	b.check(func() bool {
-		compared := 0
+		var apart []time.Duration
 		for _, flash := range flashes {
 			for _, beep := range beeps {
 				if d := flash.Sub(beep); d.Abs() < 500*time.Millisecond {
-					t.Logf("flash %v after the beep", d)
-					if d.Abs() > 40*time.Millisecond {
-						t.Errorf("got the flash %v after the beep, want within 40 ms", d)
-					}
-					compared++
+					apart = append(apart, d)
 				}
 			}
 		}
-		if compared < 5 {
-			t.Errorf("got %d beeps with a flash, want at least 5", compared)
+		t.Logf("flashes after beeps: %v", apart)
+		if len(apart) < 5 {
+			t.Fatalf("got %d beeps with a flash, want at least 5", len(apart))
+		}
+		// The median: on a busy machine the sound may stumble, and the
+		// reports show it a second later.
+		slices.Sort(apart)
+		if d := apart[len(apart)/2]; d.Abs() > 30*time.Millisecond {
+			t.Errorf("got flashes %v after their beeps, want within 30 ms", d)
 		}
 		return true
 	})

@@ -130,6 +130,9 @@ func newPeer(c *Client, servers []webrtc.ICEServer, state func(webrtc.PeerConnec
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
+	if c.net != nil {
+		settings.SetNet(c.net)
+	}
 	settings.SetICETimeouts(iceDisconnected, iceFailed, iceKeepAlive)
 
 	cfg := webrtc.Configuration{ICEServers: servers, BundlePolicy: webrtc.BundlePolicyMaxBundle}
