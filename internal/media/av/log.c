@@ -18,7 +18,7 @@ static void callback(void *object, int level, const char *format, va_list args) 
 	char line[512];
 	int prefix = 1;
 	av_log_format_line2(object, level, format, args, line, sizeof line, &prefix);
-	belfryAVLog(level, line, (int)strnlen(line, sizeof line));
+	belfryAVLog(line, (int)strnlen(line, sizeof line));
 }
 
 void bf_log_install(int level) {

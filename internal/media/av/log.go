@@ -36,7 +36,7 @@ func SetLogger(log *slog.Logger) {
 }
 
 //export belfryAVLog
-func belfryAVLog(level C.int, line *C.char, size C.int) {
+func belfryAVLog(line *C.char, size C.int) {
 	text := strings.TrimSpace(C.GoStringN(line, size))
 	now := time.Now()
 
@@ -54,5 +54,5 @@ func belfryAVLog(level C.int, line *C.char, size C.int) {
 	logging.dropped = 0
 	logging.mu.Unlock()
 
-	log.Debug("ffmpeg: "+text, "level", int(level), "dropped", dropped)
+	log.Debug("ffmpeg: "+text, "dropped", dropped)
 }
