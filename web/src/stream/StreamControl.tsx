@@ -22,12 +22,12 @@ export function StreamControl({ stream }: { stream: Stream }) {
 }
 
 function Known({ stream }: { stream: Stream }) {
-  const { state, start, stop, dismiss } = stream;
+  const { state, start, retry, stop, dismiss } = stream;
   switch (state.phase) {
     case 'offline':
       return <Offline onStart={start} />;
     case 'starting':
-      return <Starting state={state} onStop={stop} />;
+      return state.cause ? <Interrupted state={state} onStop={stop} /> : <Starting state={state} onStop={stop} />;
     case 'live':
       return <Live state={state} onStop={stop} />;
     case 'stopping':
@@ -37,7 +37,7 @@ function Known({ stream }: { stream: Stream }) {
         </span>
       );
     case 'failed':
-      return <Failed state={state} onStart={() => start('')} onDismiss={dismiss} />;
+      return <Failed state={state} onRetry={retry} onDismiss={dismiss} />;
   }
 }
 
@@ -152,22 +152,39 @@ function Live({ state, onStop }: { state: StreamState; onStop: () => void }) {
   );
 }
 
-interface FailedProps {
-  state: StreamState;
-  onStart: () => void;
-  onDismiss: () => void;
-}
-
-function Failed({ state, onStart, onDismiss }: FailedProps) {
+function Interrupted({ state, onStop }: { state: StreamState; onStop: () => void }) {
   return (
     <>
       <span className={styles.failed} role="alert">
         <WarningIcon />
         <span>
-          <b>Stream failed.</b> {state.cause}
+          <b>Stream interrupted:</b> {state.cause}
         </span>
       </span>
-      <Button onClick={onStart} data-testid="stream-start">
+      <Button className={styles.stop} onClick={onStop} data-testid="stream-stop">
+        Stop stream
+      </Button>
+      <span className={styles.progress} aria-hidden="true" />
+    </>
+  );
+}
+
+interface FailedProps {
+  state: StreamState;
+  onRetry: () => void;
+  onDismiss: () => void;
+}
+
+function Failed({ state, onRetry, onDismiss }: FailedProps) {
+  return (
+    <>
+      <span className={styles.failed} role="alert">
+        <WarningIcon />
+        <span>
+          <b>Stream failed:</b> {state.cause}
+        </span>
+      </span>
+      <Button onClick={onRetry} data-testid="stream-start">
         Try again
       </Button>
       <Button look="quiet" onClick={onDismiss} data-testid="stream-dismiss">

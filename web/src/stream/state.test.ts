@@ -70,6 +70,13 @@ describe('the others', () => {
     expect(run(now(starting, 5000), now(starting, 7000))).toMatchObject({ phase: 'starting', since: 5000 });
   });
 
+  test('see that a live stream is interrupted, and why, and that it is back', () => {
+    const s = run(now(live), now({ state: 'starting', ...started, cause: 'no picture' }, 9000));
+    expect(s).toMatchObject({ phase: 'starting', cause: 'no picture', since: 9000 });
+    expect(s.startedAt).toBeUndefined();
+    expect(streamReducer(s, now(live)(s))).toMatchObject({ phase: 'live', cause: undefined });
+  });
+
   test('see live, failed with its cause, and the end', () => {
     expect(run(now(live)).phase).toBe('live');
     expect(run(now(live), now({ state: 'failed', cause: 'sink refused' }))).toMatchObject({

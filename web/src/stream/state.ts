@@ -90,7 +90,8 @@ function withReport(state: StreamState, report: StreamReport, at: number): Strea
   }
   switch (report.state) {
     case 'starting':
-      return { phase: 'starting', ...stream, since: state.phase === 'starting' ? since : at, epoch, missed };
+      // With a cause: it was on the air, is not now, and the server keeps trying.
+      return { phase: 'starting', ...stream, cause: report.cause, since: state.phase === 'starting' ? since : at, epoch, missed };
     case 'live':
       return { phase: 'live', ...stream, startedAt: report.startedAt, epoch, missed };
     case 'failed': {

@@ -7,6 +7,8 @@ const reportEveryMs = 2000;
 export interface Stream {
   state: StreamState;
   start: (target: string) => void;
+  // Starts again to where the last start from this page was to go.
+  retry: () => void;
   stop: () => void;
   dismiss: () => void;
 }
@@ -18,6 +20,7 @@ export function useStream(meetingId: string, onError: (message: string) => void)
   const [state, dispatch] = useReducer(streamReducer, initialStream);
   const latest = useRef(state);
   latest.current = state;
+  const lastTarget = useRef('');
 
   useEffect(() => {
     let over = false;
@@ -47,6 +50,7 @@ export function useStream(meetingId: string, onError: (message: string) => void)
 
   const start = useCallback(
     async (target: string) => {
+      lastTarget.current = target;
       dispatch({ type: 'startPressed', at: Date.now() });
       try {
         dispatch({ type: 'startAnswered', stream: await startStream(meetingId, target.trim() || undefined) });
@@ -56,6 +60,8 @@ export function useStream(meetingId: string, onError: (message: string) => void)
     },
     [meetingId],
   );
+
+  const retry = useCallback(() => void start(lastTarget.current), [start]);
 
   const stop = useCallback(async () => {
     const { pipelineId } = latest.current;
@@ -74,5 +80,5 @@ export function useStream(meetingId: string, onError: (message: string) => void)
 
   const dismiss = useCallback(() => dispatch({ type: 'dismissed' }), []);
 
-  return { state, start, stop, dismiss };
+  return { state, start, retry, stop, dismiss };
 }
