@@ -185,6 +185,24 @@ func TestEndpointForms(t *testing.T) {
 	}
 }
 
+// Behind a proxy the client signed the proxy's name.
+func TestForwardedHost(t *testing.T) {
+	for _, trust := range []bool{false, true} {
+		s := apiserver.Start(t, apiserver.Config{TrustProxy: trust})
+		backend := s.URL
+		s.URL = "http://belfry.example.com" // what the client sees and signs
+		res, body := send(t, s, "chime", http.MethodGet, "/sdk-media-pipelines", "", func(r *http.Request) {
+			r.Header.Set("X-Forwarded-Host", r.URL.Host)
+			r.Host = strings.TrimPrefix(backend, "http://")
+			r.URL.Host = r.Host
+		})
+		want := map[bool]int{false: http.StatusForbidden, true: http.StatusOK}[trust]
+		if res.StatusCode != want {
+			t.Errorf("trust %t: got %s %s, want %d", trust, res.Status, body, want)
+		}
+	}
+}
+
 func TestClaims(t *testing.T) {
 	s, _ := start(t)
 	based := apiserver.Start(t, apiserver.Config{BasePath: "aws"})

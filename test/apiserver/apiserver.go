@@ -38,6 +38,7 @@ const (
 // Config changes what a server is like; its zero value is good.
 type Config struct {
 	BasePath       string
+	TrustProxy     bool
 	IngestEndpoint string           // "": the constant of that name, which leads to the server's own ingest
 	Now            func() time.Time // of the API alone
 }
@@ -108,7 +109,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	must(t, err)
 	s.API = api.New(api.Config{
 		Account: Account, PublicURL: public, IngestEndpoint: cmp.Or(cfg.IngestEndpoint, IngestEndpoint), MediaAddress: MediaAddress,
-		BasePath: cfg.BasePath, Now: cfg.Now,
+		BasePath: cfg.BasePath, TrustProxy: cfg.TrustProxy, Now: cfg.Now,
 	}, keys{}, s.Meetings, s.Connectors, s.Channels, log)
 	http.Config.Handler = s.API
 	http.Start()
