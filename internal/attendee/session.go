@@ -8,11 +8,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
 	"github.com/pion/webrtc/v4"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"belfry.live/belfry/internal/wire/chime"
@@ -83,15 +83,13 @@ func (s *session) run(ctx context.Context) error {
 	if err := s.dial(ctx); err != nil {
 		return err
 	}
-	// The end of ctx is the beginning of the end: LEAVE goes over the same
-	// socket.
-	g, reading := errgroup.WithContext(context.WithoutCancel(ctx))
-	reading, stop := context.WithCancel(reading)
+	// When ctx ends the socket is still needed, for the LEAVE.
+	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var reader sync.WaitGroup
 	var readErr error
-	g.Go(func() error {
+	reader.Go(func() {
 		defer close(s.frames)
 		readErr = s.read(reading)
-		return nil
 	})
 	err := s.loop(ctx)
 	if errors.Is(err, errSocket) && s.drain() {
@@ -104,7 +102,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	stop()
 	s.socket.CloseNow()
-	g.Wait()
+	reader.Wait()
 	return err
 }
 
@@ -204,7 +202,8 @@ func (s *session) loop(ctx context.Context) error {
 		var err error
 		select {
 		case <-ctx.Done():
-			return s.leave()
+			s.leave()
+			return nil
 		case f, ok := <-s.frames:
 			if !ok {
 				return errSocket
@@ -230,7 +229,8 @@ func (s *session) loop(ctx context.Context) error {
 		}
 		if final(err) {
 			s.log.Info("attendance ends", "err", err)
-			return errors.Join(err, s.leave())
+			s.leave()
+			return err
 		}
 		if err != nil {
 			return err
@@ -462,11 +462,11 @@ func (s *session) tellMuted(ctx context.Context) error {
 }
 
 // leave says goodbye and waits a little for the answer.
-func (s *session) leave() error {
+func (s *session) leave() {
 	f := chime.New(chime.Frame_LEAVE, time.Now())
 	f.Leave = &chime.LeaveFrame{}
 	if err := s.send(context.Background(), f); err != nil {
-		return nil // gone already
+		return // gone already
 	}
 	timeout := time.NewTimer(leaveTimeout)
 	defer timeout.Stop()
@@ -475,11 +475,11 @@ func (s *session) leave() error {
 		case f, ok := <-s.frames:
 			if !ok || f.GetType() == chime.Frame_LEAVE_ACK {
 				s.socket.Close(websocket.StatusNormalClosure, "")
-				return nil
+				return
 			}
 		case <-s.states:
 		case <-timeout.C:
-			return nil
+			return
 		}
 	}
 }

@@ -41,6 +41,7 @@ type person struct {
 	joined  time.Time
 	sent    int // packets
 	encoder *opus.Encoder
+	spoken  bool // the encoder is in use
 	rng     *rand.Rand
 
 	decoder *opus.Decoder
@@ -105,9 +106,13 @@ func (p *person) send(now time.Time) {
 				pcm[i] = float32(p.amp * math.Sin(2*math.Pi*p.hz*float64(p.sent*frame+i)/sampleRate))
 			}
 		}
-		n, err := p.encoder.Encode(pcm, packet)
-		if err != nil {
-			p.t.Fatal(err)
+		payload := opus.Silence()
+		if p.spoken = p.spoken || p.hz > 0; p.spoken {
+			n, err := p.encoder.Encode(pcm, packet)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			payload = bytes.Clone(packet[:n])
 		}
 		way := 10 * time.Millisecond
 		if p.way != nil {
@@ -118,7 +123,7 @@ func (p *person) send(now time.Time) {
 		}
 		p.pending = append(p.pending, sentPacket{&rtp.Packet{
 			Header:  rtp.Header{SSRC: p.ssrc, SequenceNumber: uint16(65000 + p.sent), Timestamp: uint32(p.sent * frame)},
-			Payload: bytes.Clone(packet[:n]),
+			Payload: payload,
 		}, p.at(p.sent + 1).Add(way)})
 	}
 	slices.SortStableFunc(p.pending, func(a, b sentPacket) int { return a.arrival.Compare(b.arrival) })
