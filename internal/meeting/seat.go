@@ -152,6 +152,14 @@ func failed(status uint32) signal.Answer {
 	return signal.Answer{Ack: &chime.SubscribeAckFrame{}, Status: status}
 }
 
+// negotiationStatus tells the client whether to try again (5xx) or not.
+func negotiationStatus(err error) uint32 {
+	if errors.Is(err, rtc.ErrOffer) {
+		return 400
+	}
+	return 500
+}
+
 // connect makes the peer connection, which waits for its first offer.
 func (s *seat) connect() error {
 	peer, err := s.room.cfg.Transport.NewPeer(rtc.Events{

@@ -65,19 +65,6 @@ type Service struct {
 	living map[ID]*life // guarded by mu
 }
 
-// A life is what is known of a meeting that has not ended.
-type life struct {
-	// Fixed.
-	created time.Time
-
-	write sync.Mutex // serializes changes of the record; Service.mu is never held with it
-
-	// Guarded by Service.mu.
-	room       *room     // nil: nobody is in
-	emptySince time.Time // zero: somebody is in
-	lastID     uint32    // of streams, see room.next
-}
-
 // New opens the tables and finds the meetings of before: each has the full
 // EmptyTimeout for its attendees to come back. Nothing runs before Run.
 func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger) (*Service, error) {
@@ -124,44 +111,6 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// reap ends the meetings whose time has come.
-func (s *Service) reap(ctx context.Context) {
-	every := 5 * time.Second
-	for _, limit := range []time.Duration{s.cfg.EmptyTimeout, s.cfg.MaxAge} {
-		if limit > 0 {
-			every = max(min(every, limit/20), 20*time.Millisecond)
-		}
-	}
-	check := time.NewTicker(every)
-	defer check.Stop()
-	for {
-		select {
-		case now := <-check.C:
-			for _, id := range s.expired(now) {
-				if err := s.End(ctx, id); err != nil && !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
-					s.log.Error("a meeting whose time has come does not end", "meeting", id, "err", err)
-				}
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (s *Service) expired(now time.Time) []ID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var ids []ID
-	for id, l := range s.living {
-		old := s.cfg.MaxAge > 0 && now.Sub(l.created) >= s.cfg.MaxAge
-		empty := s.cfg.EmptyTimeout > 0 && !l.emptySince.IsZero() && now.Sub(l.emptySince) >= s.cfg.EmptyTimeout
-		if old || empty {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
 // Create makes a meeting. The same region and token while the meeting lives
 // give the same meeting, whatever else the spec says.
 func (s *Service) Create(ctx context.Context, spec Spec) (Meeting, error) {
@@ -194,33 +143,6 @@ func (s *Service) Create(ctx context.Context, spec Spec) (Meeting, error) {
 	return first, err
 }
 
-func (s *Service) beginLife(m Meeting) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.living) >= s.cfg.MaxMeetings {
-		return fmt.Errorf("%w: %d", ErrTooMany, s.cfg.MaxMeetings)
-	}
-	s.living[m.ID] = &life{created: m.Created, emptySince: time.Now()}
-	return nil
-}
-
-func (s *Service) endLife(id ID) *room {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.living[id]
-	if l == nil {
-		return nil
-	}
-	delete(s.living, id)
-	return l.room
-}
-
-func (s *Service) life(id ID) *life {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.living[id]
-}
-
 // Lookup returns a meeting that has not ended.
 func (s *Service) Lookup(ctx context.Context, id ID) (Meeting, error) {
 	rec, _, err := s.records.load(ctx, id)
@@ -229,17 +151,17 @@ func (s *Service) Lookup(ctx context.Context, id ID) (Meeting, error) {
 
 // End ends the meeting for everybody in it.
 func (s *Service) End(ctx context.Context, id ID) error {
-	if err := s.records.remove(ctx, id); err != nil {
-		if errors.Is(err, ErrNotFound) {
-			s.endLife(id)
-		}
+	err := s.records.remove(ctx, id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	if r := s.endLife(id); r != nil {
 		r.end()
 	}
-	s.log.Info("meeting ended", "meeting", id)
-	return nil
+	if err == nil {
+		s.log.Info("meeting ended", "meeting", id)
+	}
+	return err
 }
 
 // AddAttendee lets somebody of that name join the meeting. The same name again
@@ -347,78 +269,4 @@ func (s *Service) RemoveAttendee(ctx context.Context, id ID, attendee AttendeeID
 		r.remove(attendee)
 	}
 	return nil
-}
-
-// liveRoom returns the meeting's room, nil if nobody is in.
-func (s *Service) liveRoom(id ID) *room {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.living[id]; l != nil {
-		return l.room
-	}
-	return nil
-}
-
-// enterRoom returns the meeting's room, a new one if nobody is in, or
-// ErrNotFound. A room that nobody enters soon ends.
-func (s *Service) enterRoom(ctx context.Context, m Meeting) (*room, error) {
-	s.mu.Lock()
-	l := s.living[m.ID]
-	if l == nil {
-		s.mu.Unlock()
-		return nil, ErrNotFound
-	}
-	if l.room != nil {
-		defer s.mu.Unlock()
-		return l.room, nil
-	}
-	l.lastID = max(l.lastID, firstID(time.Since(l.created)))
-	r := newRoom(s, m, l.lastID)
-	l.room = r
-	s.mu.Unlock()
-	select {
-	case s.start <- r:
-		return r, nil
-	case <-s.stopped:
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.room = nil
-	close(r.done)
-	return nil, errStopping
-}
-
-// errStopping says that no room is opened any more.
-var errStopping = errors.New("meeting: the service is stopping")
-
-// firstID returns where the stream ids of a meeting of that age begin. They
-// must grow also over a restart of the server, of which the clients keep what
-// they knew: so many a second nobody can have used before.
-func firstID(age time.Duration) uint32 {
-	const perSecond = 32
-	return uint32(max(age, 0).Seconds()*perSecond) + 1
-}
-
-// occupied notes whether anybody who counts is in the meeting.
-func (s *Service) occupied(id ID, somebody bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.living[id]
-	switch {
-	case l == nil:
-	case somebody:
-		l.emptySince = time.Time{}
-	case l.emptySince.IsZero():
-		l.emptySince = time.Now()
-	}
-}
-
-// retire forgets an empty room.
-func (s *Service) retire(r *room, lastID uint32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.living[r.meeting.ID]; l != nil && l.room == r {
-		l.room, l.lastID = nil, lastID
-	}
 }

@@ -2,7 +2,6 @@ package meeting
 
 import (
 	"bytes"
-	"errors"
 	"slices"
 	"time"
 
@@ -251,12 +250,4 @@ func (r *room) sendBitrates() {
 		s.send(f)
 	}
 	r.indexChanged() // sizes may be known now
-}
-
-// negotiationStatus tells the client whether to try again (5xx) or not.
-func negotiationStatus(err error) uint32 {
-	if errors.Is(err, rtc.ErrOffer) {
-		return 400
-	}
-	return 500
 }
