@@ -9,14 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"belfry.live/belfry/test/running"
 )
 
-// binary is belfry, built from this tree by TestMain.
-var binary string
+// program is belfry, built from this tree by TestMain.
+var program string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		if binary, err = running.Build(dir); err != nil {
+		if program, err = running.Build(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -42,16 +43,31 @@ type server struct {
 
 func start(t *testing.T, args ...string) server {
 	t.Helper()
-	s := server{running.New(binary, filepath.Join(t.TempDir(), "data"), args...), t}
+	s := server{running.New(program, filepath.Join(t.TempDir(), "data"), args...), t}
 	s.run()
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
-			log := s.Log.String()
-			t.Logf("the server's log:\n%s", log[max(0, len(log)-20_000):])
+			t.Logf("the server's log is %s", keep(t, s.Log.String()))
 		}
 	})
 	return s
+}
+
+// keep writes a log where people look for what a run has left.
+func keep(t *testing.T, log string) string {
+	t.Helper()
+	name, err := filepath.Abs(filepath.Join("..", "artifacts", "e2e", strings.ReplaceAll(t.Name(), "/", "-")+".log"))
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(name), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(name, []byte(log), 0o644)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	return name
 }
 
 func (s server) run() {
@@ -96,7 +112,7 @@ func until(t *testing.T, limit time.Duration, what string, ok func() bool) time.
 
 func belfry(args ...string) (stdout, stderr string, err error) {
 	var out, errs bytes.Buffer
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
 	return out.String(), errs.String(), err
