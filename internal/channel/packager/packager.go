@@ -40,8 +40,10 @@ var (
 // Config says how media is cut and kept. Its zero value is the default.
 type Config struct {
 	// TargetDuration is what a segment should last, in whole seconds (0: 2 s).
-	// No segment is longer by half a second or more.
+	// A publisher whose key frames are further apart gets longer segments, and
+	// playlists that say so.
 	TargetDuration time.Duration
+	MaxSegment     time.Duration // after which one ends without a key frame (0: 10 s)
 	PartDuration   time.Duration // what a part should last (0: 200 ms)
 	// Window is how much of the stream the playlists list (0: 24 s). As much
 	// again is kept for players that are slow to load it.
@@ -55,6 +57,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.TargetDuration = cmp.Or(c.TargetDuration, 2*time.Second)
+	c.MaxSegment = max(cmp.Or(c.MaxSegment, 10*time.Second), c.TargetDuration)
 	c.PartDuration = cmp.Or(c.PartDuration, 200*time.Millisecond)
 	c.Window = cmp.Or(c.Window, 24*time.Second)
 	c.TrackWait = cmp.Or(c.TrackWait, time.Second)
@@ -63,9 +66,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// longest is what no segment exceeds: the target duration promises every
-// duration rounded to whole seconds (RFC 8216bis, 4.4.3.1).
-func (c Config) longest() time.Duration { return c.TargetDuration + 450*time.Millisecond }
+// longest returns the longest segment that a target duration, in whole seconds,
+// allows: it promises every duration rounded to the nearest (RFC 8216bis,
+// 4.4.3.1).
+func longest(target time.Duration) time.Duration { return target + 450*time.Millisecond }
 
 // A Packager makes the renditions of one broadcast: everything that viewers
 // see under the same playlists, of one publisher or of several one after the
@@ -92,6 +96,7 @@ type Packager struct {
 
 	warned struct{ keyFrames, parts bool }
 
+	target  atomic.Int64 // duration of the longest segment, rounded to seconds; only grows
 	playing atomic.Bool  // a part of the present publisher can be played
 	aligned atomic.Bool  // every segment begins with a key frame
 	bytes   atomic.Int64 // of all parts
@@ -119,6 +124,7 @@ func New(cfg Config, log *slog.Logger) *Packager {
 	p.audio = newTrack(p, "audio")
 	p.video.Rendition.other, p.audio.Rendition.other = p.audio.Rendition, p.video.Rendition
 	p.aligned.Store(true)
+	p.target.Store(int64(cfg.TargetDuration))
 	return p
 }
 
@@ -262,6 +268,19 @@ var errEnded = errors.New("the broadcast has ended")
 func (p *Packager) fail(err error) error {
 	p.err = err
 	return err
+}
+
+// targetDuration is what the playlists say. RFC 8216bis (6.2.1) lets it never
+// change. It grows nevertheless when a publisher's key frames turn out to be
+// further apart: segments that do not begin with one cannot be played by some
+// players at all, and when the first playlist is due nobody knows.
+func (p *Packager) targetDuration() time.Duration { return time.Duration(p.target.Load()) }
+
+// raiseTarget lets segments of that duration in; the writing side calls it.
+func (p *Packager) raiseTarget(segment time.Duration) {
+	if rounded := segment.Round(time.Second); rounded > p.targetDuration() {
+		p.target.Store(int64(rounded))
+	}
 }
 
 // Playing tells whether a part that the present publisher sent can be played.

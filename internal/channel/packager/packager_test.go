@@ -32,14 +32,15 @@ var start = time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
 // every update. Time is the sample's: what has timestamp t arrives at start+t.
 type viewer struct {
 	*packager.Packager
-	t         *testing.T
-	now       time.Time
-	shift     time.Duration // added to timestamps makes arrival
-	log       bytes.Buffer
-	players   map[string]*hlstest.Player
-	seen      map[string]int // length of the last text, to see updates
-	lives     time.Duration  // when the first part could be played
-	longParts bool           // the publisher makes parts longer than they may be
+	t             *testing.T
+	now           time.Time
+	shift         time.Duration // added to timestamps makes arrival
+	log           bytes.Buffer
+	players       map[string]*hlstest.Player
+	seen          map[string]int // length of the last text, to see updates
+	lives         time.Duration  // when the first part could be played
+	growingTarget bool           // its key frames are too far apart
+	longParts     bool           // the publisher makes parts longer than they may be
 }
 
 func watch(t *testing.T, cfg packager.Config) *viewer {
@@ -90,7 +91,7 @@ func (v *viewer) check() {
 		v.seen[name] = len(text.Plain())
 		p := v.players[name]
 		if p == nil {
-			p = &hlstest.Player{LongParts: v.longParts}
+			p = &hlstest.Player{LongParts: v.longParts, GrowingTarget: v.growingTarget}
 			v.players[name] = p
 		}
 		if p.Updates%2 == 1 {
@@ -295,26 +296,50 @@ func TestSamplesComeThrough(t *testing.T) {
 	}
 }
 
-// TestLongKeyFrameInterval has key frames 4 s apart: the segments still last no
-// more than the target duration says, evenly, and the operator is told once.
+// TestLongKeyFrameInterval has key frames further apart than segments should
+// last: there is a segment for each, the playlists say how long they are, and
+// the operator is told once.
 func TestLongKeyFrameInterval(t *testing.T) {
-	v := watch(t, packager.Config{})
-	v.Begin()
-	v.play(packagertest.Encode(t, picture+" "+sound+" -t 20 "+x264+" -g 120 -keyint_min 120 -sc_threshold 0 "+aacLC))
-	if n := strings.Count(v.log.String(), "key frames are too far apart"); n != 1 {
-		t.Errorf("got %d warnings, want 1: %s", n, &v.log)
-	}
-	if !strings.Contains(v.log.String(), "interval=4s want=2s") {
-		t.Errorf("the warning does not say 4 s: %s", &v.log)
-	}
-	segments := v.players["video"].Last().Segments
-	for _, s := range segments[4 : len(segments)-1] {
-		if s.Duration < 1900*time.Millisecond || s.Duration > 2100*time.Millisecond {
-			t.Errorf("segment %d lasts %v, want an even 2 s", s.Sequence, s.Duration)
-		}
-	}
-	if strings.Contains(string(v.Multivariant("", "")), "INDEPENDENT-SEGMENTS") {
-		t.Error("the multivariant playlist promises independent segments")
+	for name, c := range map[string]struct {
+		interval    string
+		target      int // seconds
+		independent bool
+		warning     string
+	}{
+		"4 s":  {"120", 4, true, "interval=4s want=2s"},
+		"8 s":  {"240", 8, true, "interval=8s want=2s"},
+		"none": {"9999", 10, false, "interval=9.9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := watch(t, packager.Config{})
+			v.growingTarget = true
+			v.Begin()
+			v.play(packagertest.Encode(t, picture+" "+sound+" -t 30 "+x264+" -g "+c.interval+" -keyint_min "+c.interval+" -sc_threshold 0 "+aacLC))
+			if !strings.Contains(v.log.String(), c.warning) || strings.Count(v.log.String(), "\n") != 1 {
+				t.Errorf("got log %q, want one warning: %s", &v.log, c.warning)
+			}
+			video, audio := v.players["video"].Last(), v.players["audio"].Last()
+			if video.Target != c.target || audio.Target != c.target {
+				t.Errorf("got target durations %d and %d, want %d", video.Target, audio.Target, c.target)
+			}
+			for i, s := range video.Segments {
+				if !c.independent {
+					break
+				}
+				if s.URI == "" {
+					break
+				}
+				if f, _, err := fmp4.ParseFragment(v.load(s.URI)); err != nil || !f.Samples[0].Sync {
+					t.Errorf("segment %d does not begin with a key frame", s.Sequence)
+				}
+				if a := audio.Segments[i]; (a.Duration - s.Duration).Abs() > 30*time.Millisecond {
+					t.Errorf("segment %d: the sound lasts %v, the picture %v", s.Sequence, a.Duration, s.Duration)
+				}
+			}
+			if got := strings.Contains(string(v.Multivariant("", "")), "INDEPENDENT-SEGMENTS"); got != c.independent {
+				t.Errorf("the multivariant playlist promises independent segments: got %v, want %v", got, c.independent)
+			}
+		})
 	}
 }
 
@@ -633,6 +658,47 @@ func TestSoundClockDrifts(t *testing.T) {
 	end := time.Duration(got[frames-1].dts) * time.Second / 48000
 	if off := (end - last).Abs(); off > 4*time.Millisecond {
 		t.Errorf("after 10 minutes the sound is %v off, want less than 4 ms", off)
+	}
+}
+
+// TestWallClockDrifts has a publisher whose clock is slow by 1000 ppm: once the
+// wall clock of the playlists is a second off, it is set right behind a
+// discontinuity, in both renditions.
+func TestWallClockDrifts(t *testing.T) {
+	config, err := h264.NewConfigAnnexB(annexB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := watch(t, packager.Config{})
+	v.Begin()
+	if err := errors.Join(v.SetVideo(config), v.SetAudio(aac.Config{ObjectType: aac.TypeLC, SampleRate: 48000, Channels: 1})); err != nil {
+		t.Fatal(err)
+	}
+	const length = 18 * time.Minute
+	data := []byte("media")
+	for at := time.Duration(0); at < length; at += 20 * time.Millisecond {
+		now := start.Add(at + at/1000)
+		if at%(40*time.Millisecond) == 0 {
+			if err := v.Packager.WriteVideo(now, packager.Sample{DTS: at, PTS: at, KeyFrame: at%(2*time.Second) == 0, Data: data}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := v.Packager.WriteAudio(now, packager.Sample{DTS: at, PTS: at, Data: data}); err != nil {
+			t.Fatal(err)
+		}
+		if at%(200*time.Millisecond) == 0 {
+			v.check()
+		}
+	}
+	for name, p := range v.players {
+		l := p.Last()
+		if l.DiscontinuitySequence != 1 {
+			t.Errorf("%s: got %d discontinuities, want 1", name, l.DiscontinuitySequence)
+		}
+		last := l.Segments[len(l.Segments)-1]
+		if off := start.Add(length + length/1000).Sub(last.Time); off < 0 || off > 3*time.Second {
+			t.Errorf("%s: the last segment began %v ago, want 2 s at most and the drift since", name, off)
+		}
 	}
 }
 

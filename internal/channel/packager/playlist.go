@@ -53,6 +53,9 @@ type Request struct {
 	Sequence uint64
 	Part     int
 	Skip     bool // segments that the player knows may be left out
+	// Whole asks for the playlist once it has any whole segment: players that
+	// know nothing of parts take an empty playlist for a broken one.
+	Whole bool
 }
 
 // Playlist returns the rendition's playlist. When ctx ends while it waits, it
@@ -61,8 +64,11 @@ type Request struct {
 func (r *Rendition) Playlist(ctx context.Context, q Request) (*Text, error) {
 	tooFar := false
 	err := r.await(ctx, func() bool {
-		tooFar = q.Blocking && !r.ended && r.tooFar(q)
-		return tooFar || !q.Blocking || r.ended || r.has(q)
+		if !q.Blocking {
+			return !q.Whole || r.ended || len(r.segments) > 0
+		}
+		tooFar = !r.ended && r.tooFar(q)
+		return tooFar || r.ended || r.has(q)
 	})
 	if err != nil {
 		r.mu.Lock()
@@ -118,7 +124,7 @@ func (r *Rendition) text(skip bool) *Text {
 
 // playlist says what the playlist says now; r.mu is held.
 func (r *Rendition) playlist(skip bool) hls.Media {
-	target := r.p.cfg.TargetDuration
+	target := r.p.targetDuration()
 	m := hls.Media{
 		TargetDuration:        target,
 		PartTarget:            r.target,

@@ -191,7 +191,8 @@ func (r *Rendition) end(end time.Duration) {
 	s.parts = slices.Clip(s.parts)
 	r.segments = append(r.segments, s)
 	r.current = nil
-	edge, window := s.end(), r.p.cfg.Window
+	r.p.raiseTarget(s.duration)
+	edge, window := s.end(), max(r.p.cfg.Window, 4*r.p.targetDuration())
 	for edge-r.segments[r.listed].end() >= window {
 		r.unlist()
 	}

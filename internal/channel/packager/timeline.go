@@ -9,8 +9,8 @@ import (
 const (
 	backLimit    = time.Second      // samples this much too early are put right behind the one before
 	forwardLimit = 10 * time.Second // what a pause may last
-	slewBlock    = 2 * time.Second
-	slewStep     = 25 * time.Millisecond // a block: players compare the times of segments and renditions
+	clockBlock   = 30 * time.Second // in which the promptest sample tells the time
+	clockDrift   = time.Second      // how wrong the wall clock of the playlists may get
 )
 
 // An epoch is a stretch of media whose timestamps are on one clock. Between two
@@ -46,11 +46,11 @@ func (p *Packager) beginEpoch(now time.Time, from time.Duration, continues bool)
 	switch {
 	case continues:
 	case e.n == 1:
-		p.clock.start(now, from)
+		p.clock.set(now, from)
 	default:
 		media := max(now.Sub(p.clock.zero), p.video.end(), p.audio.end()).Truncate(time.Millisecond) + time.Millisecond
 		e.shift = media - from
-		p.clock.restart(now)
+		p.clock.watch(now)
 		p.cuts = nil
 	}
 	p.epoch = e
@@ -59,9 +59,12 @@ func (p *Packager) beginEpoch(now time.Time, from time.Duration, continues bool)
 
 // place finds the sample's epoch and hands it to its track with media time.
 func (p *Packager) place(t *track, now time.Time, s Sample) error {
-	if t.split && (t == p.audio || s.KeyFrame) {
-		// The codec's configuration has changed; time goes on.
+	split := t.split || p.clock.wrong && t.main()
+	if split && t.began && t.epoch == p.epoch.n && (t == p.audio || s.KeyFrame) {
+		// The codec's configuration or the wall clock has changed; the
+		// publisher's clock goes on.
 		t.split = false
+		p.clock.correct(now)
 		if err := p.beginEpoch(now, s.DTS, true); err != nil {
 			return err
 		}
@@ -123,33 +126,52 @@ func (p *Packager) position(t *track) time.Duration {
 const maxStrays = 500
 
 // A clock relates media time to the wall clock, by the samples that came with
-// the least delay.
+// the least delay. Players compare the wall clock times of renditions and add
+// segments' durations to them, so within an epoch nothing of it may move.
 type clock struct {
-	zero time.Time // wall clock at media time 0
+	zero time.Time // wall clock at media time 0, in whole milliseconds
 
-	block time.Time     // when the present block of samples began
-	least time.Duration // delay in it; known once any
-	any   bool
+	since time.Time     // when the present block of samples began
+	least time.Duration // delay in it
+	any   bool          // there were samples in it
+	// wrong says that the publisher's clock and ours have drifted apart so
+	// far, by least, that an epoch should begin.
+	wrong bool
 }
 
-func (c *clock) start(now time.Time, media time.Duration) {
-	c.zero = now.Add(-media)
-	c.restart(now)
+func (c *clock) set(now time.Time, media time.Duration) {
+	c.zero = now.Add(-media).Truncate(time.Millisecond)
+	c.watch(now)
 }
 
-func (c *clock) restart(now time.Time) { c.block, c.any = now, false }
+// watch begins a block.
+func (c *clock) watch(now time.Time) { c.since, c.any, c.wrong = now, false, false }
 
-// observe takes a sample's arrival. A sample cannot arrive before it is made,
-// so the one with the least delay in a block tells the time; it is approached
-// slowly.
+// observe takes a sample's arrival. No sample arrives before it is made, so the
+// promptest of a block tells the time.
 func (c *clock) observe(now time.Time, media time.Duration) {
+	if c.wrong {
+		return
+	}
 	delay := now.Sub(c.zero) - media
 	if !c.any || delay < c.least {
 		c.least, c.any = delay, true
 	}
-	if now.Sub(c.block) >= slewBlock {
-		c.zero = c.zero.Add(min(max(c.least, -slewStep), slewStep))
-		c.restart(now)
+	if now.Sub(c.since) < clockBlock {
+		return
+	}
+	if c.least.Abs() > clockDrift {
+		c.wrong = true
+		return
+	}
+	c.watch(now)
+}
+
+// correct sets the clock right if it is wrong.
+func (c *clock) correct(now time.Time) {
+	if c.wrong {
+		c.zero = c.zero.Add(c.least).Truncate(time.Millisecond)
+		c.watch(now)
 	}
 }
 

@@ -67,7 +67,8 @@ type track struct {
 	segmentStart int64
 	keys         []time.Duration // video: the last intervals between key frames
 	lastKey      int64
-	next         int64 // audio: where the next frame is due
+	next         int64         // audio: where the next frame is due
+	origin       time.Duration // audio: media time from which parts are counted
 }
 
 func newTrack(p *Packager, name string) *track {
@@ -102,13 +103,17 @@ func (t *track) join(e epoch, media time.Duration) {
 	changed := t.init.data == nil || !bytes.Equal(t.init.data, t.pending.data)
 	t.init = *t.pending
 	t.usual = t.init.frame
-	t.began, t.shift, t.strays = true, e.shift, 0
+	t.began, t.split, t.shift, t.strays = true, false, e.shift, 0
+	t.origin = e.from + e.shift
 	t.lastKey = math.MinInt64
 	t.next = math.MinInt64
 	t.Rendition.join(t.init, changed, e.n-t.epoch, t.p.clock.at(e.from+e.shift))
 	t.epoch = e.n
 	t.choosePartTarget()
 }
+
+// main tells whether the other track follows this one.
+func (t *track) main() bool { return t == t.p.video || !t.p.video.began }
 
 // end returns the media time at which the track ends.
 func (t *track) end() time.Duration {
@@ -149,7 +154,7 @@ func (p *Packager) writePicture(media time.Duration, s Sample) error {
 				t.keys = slices.Delete(t.keys, 0, 1)
 			}
 			t.keys = append(t.keys, t.duration(at-t.lastKey))
-			p.warnOfKeys(t.duration(at-t.lastKey), p.cfg.longest())
+			p.warnOfKeys(t.duration(at - t.lastKey))
 		}
 		t.lastKey = at
 	}
@@ -187,11 +192,9 @@ func (p *Packager) cutPicture(at int64, key bool) bool {
 	segment := t.duration(at) - t.duration(t.segmentStart)
 	part := t.duration(at) - t.duration(t.partStart)
 	full := part+t.duration(t.usual) > t.partLimit()
-	interval := t.longestKeyInterval()
 	switch {
-	case key && segment+interval > p.cfg.longest(),
-		segment+t.duration(t.usual) > p.cfg.longest(),
-		full && !key && segment+t.duration(t.usual) >= evenly(interval, p.cfg.longest()):
+	case key && segment+t.longestKeyInterval() > longest(p.cfg.TargetDuration),
+		segment+t.duration(t.usual) > p.cfg.MaxSegment:
 		if !key {
 			p.cutWithoutKey()
 		}
@@ -204,16 +207,6 @@ func (p *Packager) cutPicture(at int64, key bool) bool {
 	return false
 }
 
-// evenly returns the length of segments, none longer than limit, that divide a
-// key frame interval which is longer than that evenly.
-func evenly(interval, limit time.Duration) time.Duration {
-	if interval <= limit {
-		return limit
-	}
-	n := (interval + limit - 1) / limit
-	return interval / n
-}
-
 func (t *track) longestKeyInterval() time.Duration {
 	if len(t.keys) == 0 {
 		return 0
@@ -224,23 +217,18 @@ func (t *track) longestKeyInterval() time.Duration {
 // cutWithoutKey notes that a segment does not begin with a key frame.
 func (p *Packager) cutWithoutKey() {
 	p.aligned.Store(false)
-	p.warnOfKeys(p.video.duration(p.video.last-p.video.lastKey), neverKey)
+	p.warnOfKeys(p.video.duration(p.video.last - p.video.lastKey))
 }
 
-// warnOfKeys tells the operator once that key frames are too far apart; it
-// waits for the next key frame, which tells how far, unless that is beyond
-// patience.
-func (p *Packager) warnOfKeys(interval, patience time.Duration) {
-	if p.aligned.Load() || p.warned.keyFrames || interval < patience {
+// warnOfKeys tells the operator once when key frames are too far apart.
+func (p *Packager) warnOfKeys(interval time.Duration) {
+	if p.warned.keyFrames || interval <= longest(p.cfg.TargetDuration) {
 		return
 	}
 	p.warned.keyFrames = true
-	p.log.Warn("the publisher's key frames are too far apart: viewers start late and cannot seek well",
+	p.log.Warn("the publisher's key frames are too far apart: viewers start late and plain players are far behind",
 		"interval", interval.Round(time.Millisecond), "want", p.cfg.TargetDuration)
 }
-
-// neverKey is after what time without a key frame none is waited for.
-const neverKey = 10 * time.Second
 
 // writeSound takes an audio frame at its media time.
 func (p *Packager) writeSound(media time.Duration, s Sample) error {
@@ -274,31 +262,36 @@ func (p *Packager) writeSound(media time.Duration, s Sample) error {
 	return p.limit(t)
 }
 
-// cutSound is cutPicture for the sound: its segments end where those of the
-// video do, or on their own when there is no video or it is late.
+// cutSound ends the part, and the segment, that the frame at at does not belong
+// to any more. Parts end where multiples of their duration do, so that they
+// neither drift nor leave a rest at the end of a segment: players are known to
+// overlook short ones. Segments end with the part in which those of the video
+// did, or on their own when there is no video or it is late.
 func (p *Packager) cutSound(at int64) {
 	t := p.audio
-	segment := t.duration(at) - t.duration(t.segmentStart)
-	part := t.duration(at) - t.duration(t.partStart)
-	full := part+t.duration(t.usual) > t.partLimit()
-	longest := p.cfg.longest()
-	if !p.video.began {
-		longest = p.cfg.TargetDuration
+	begin, now := t.duration(t.partStart)-t.origin, t.duration(at)-t.origin
+	if now/p.cfg.PartDuration == begin/p.cfg.PartDuration {
+		return
 	}
-	cut := segment+t.duration(t.usual) > p.cfg.longest() || full && segment+t.partLimit() > longest
+	t.closePart(len(t.samples), at)
+	segment := t.duration(at) - t.duration(t.segmentStart)
+	cut := segment+t.partLimit() > p.cfg.MaxSegment
+	if !p.video.began || t.end()-p.video.end() > videoLate {
+		cut = segment > p.cfg.TargetDuration-p.cfg.PartDuration/2
+	}
 	for len(p.cuts) > 0 && p.cuts[0] <= t.duration(at) {
-		// A cut of the video that the sound made on its own a while ago counts.
-		cut = cut || t.duration(at)-p.cuts[0] < segment
+		// What the sound did on its own a while ago counts.
+		cut = cut || p.cuts[0] > t.duration(t.segmentStart)
 		p.cuts = p.cuts[1:]
 	}
-	switch {
-	case cut:
-		t.closePart(len(t.samples), at)
+	if cut {
 		t.closeSegment(at)
-	case full:
-		t.closePart(len(t.samples), at)
 	}
 }
+
+// videoLate is how far the video may be behind before the sound's segments end
+// on their own.
+const videoLate = time.Second
 
 // settle gives the last sample its duration, now that the next one is known to
 // be at at. If that makes the segment or the part too long, it ends before the
@@ -314,7 +307,8 @@ func (t *track) settle(at int64) {
 		t.usual = lasts
 	}
 	switch {
-	case t.duration(at)-t.duration(t.segmentStart) > t.p.cfg.longest() && t.last > t.segmentStart:
+	case t.duration(lasts) > t.partLimit() && t.last > t.segmentStart &&
+		t.duration(at)-t.duration(t.segmentStart) > longest(t.p.targetDuration()):
 		if t == t.p.video && !t.samples[n-1].Sync {
 			t.p.cutWithoutKey()
 			t.p.cutAudio(t.last)
@@ -382,7 +376,7 @@ func (t *track) closePart(n int, end int64) {
 	}
 	t.choosePartTarget()
 	t.addPart(part, t.target)
-	if t.target != 0 && (t == t.p.video || !t.p.video.began) {
+	if t.target != 0 && t.main() {
 		t.p.playing.Store(true)
 	}
 	left := t.samples[n:]
@@ -400,28 +394,34 @@ func (t *track) closePart(n int, end int64) {
 	t.partStart = end
 }
 
-// choosePartTarget decides, once, how long parts may be: a whole number of
-// usual samples and a little, since timestamps are rounded.
+// choosePartTarget decides, once, how long parts may be at most.
 func (t *track) choosePartTarget() {
 	if t.target != 0 {
 		return
 	}
-	var usual time.Duration
+	wanted := t.p.cfg.PartDuration
+	var target time.Duration
 	switch rate := t.init.frameRate; {
 	case t.init.frame > 0:
-		usual = t.duration(t.init.frame)
+		frame := t.duration(t.init.frame)
+		target = (wanted+frame-1)/frame*frame + time.Millisecond
 	case rate >= 1 && rate <= 120:
-		usual = time.Duration(float64(time.Second) / rate)
+		target = pictures(wanted, time.Duration(float64(time.Second)/rate))
 	case len(t.seen) < enoughSeen:
 		return
 	default:
 		slices.Sort(t.seen)
-		usual = max(t.seen[len(t.seen)/2], time.Millisecond)
+		target = pictures(wanted, max(t.seen[len(t.seen)/2], time.Millisecond))
 	}
-	n := max(1, (t.p.cfg.PartDuration+usual/2)/usual)
-	target := n*usual + n*usual/20
 	t.target = (target + time.Millisecond - 1).Truncate(time.Millisecond)
 	t.seen = nil
+}
+
+// pictures returns how long a whole number of pictures, wanted or near it,
+// lasts when their timestamps are rounded or a little uneven.
+func pictures(wanted, usual time.Duration) time.Duration {
+	n := max(1, (wanted+usual/2)/usual)
+	return n*usual + n*usual/20
 }
 
 // enoughSeen is from how many durations the usual one is told.

@@ -260,7 +260,7 @@ func refuse(w http.ResponseWriter, status int, text string) {
 
 // parseDirectives reads the delivery directives (RFC 8216bis, 6.2.5).
 func parseDirectives(msn, part, skip string) (packager.Request, error) {
-	q := packager.Request{Part: -1, Skip: skip == "YES" || skip == "v2"}
+	q := packager.Request{Part: -1, Skip: skip == "YES" || skip == "v2", Whole: true}
 	if msn == "" {
 		if part != "" {
 			return q, errors.New("_HLS_part needs _HLS_msn")

@@ -203,7 +203,7 @@ func (s *Segment) append(b []byte) []byte {
 	}
 	if !s.Time.IsZero() {
 		b = append(b, "#EXT-X-PROGRAM-DATE-TIME:"...)
-		b = s.Time.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
+		b = s.Time.UTC().Round(time.Millisecond).AppendFormat(b, "2006-01-02T15:04:05.000Z")
 		b = append(b, '\n')
 	}
 	for _, p := range s.Parts {

@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	start   = time.Date(2026, 3, 14, 15, 9, 26, 535_897_932, time.FixedZone("", 3600))
+	start   = time.Date(2026, 3, 14, 15, 9, 26, 535_432_932, time.FixedZone("", 3600))
 	limits  = Media{TargetDuration: 2 * time.Second, PartTarget: 210 * time.Millisecond, HoldBack: 6 * time.Second, PartHoldBack: 630 * time.Millisecond}
 	present = Segment{
 		Time: start.Add(2 * time.Second), Parts: []Part{

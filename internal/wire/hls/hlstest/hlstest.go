@@ -195,14 +195,15 @@ func (p Playlist) Check(longParts bool) error {
 }
 
 // clockStep is how far the wall clock of one segment may be from what the one
-// before and its duration say: servers correct it in small steps.
-const clockStep = 30 * time.Millisecond
+// before and its duration say: it is in whole milliseconds.
+const clockStep = 1100 * time.Microsecond
 
 // A Player follows one playlist. Its zero value has seen nothing yet.
 type Player struct {
-	LongParts bool // see Check
-	Updates   int
-	Hints     int // how many were fulfilled
+	LongParts     bool // see Check
+	GrowingTarget bool // the target duration may grow, against the RFC (6.2.1)
+	Updates       int
+	Hints         int // how many were fulfilled
 
 	last  Playlist
 	known map[uint64]Segment
@@ -263,7 +264,10 @@ func (p *Player) compare(n Playlist) error {
 	if o.Ended && !n.Ended {
 		fault("it goes on after its end")
 	}
-	if n.Target != o.Target || n.PartTarget != o.PartTarget || n.HoldBack != o.HoldBack || n.PartHoldBack != o.PartHoldBack || n.Version != o.Version {
+	if (n.Target != o.Target || n.HoldBack != o.HoldBack) && (!p.GrowingTarget || n.Target < o.Target) {
+		fault("the target duration has changed from %d to %d", o.Target, n.Target)
+	}
+	if n.PartTarget != o.PartTarget || n.PartHoldBack != o.PartHoldBack || n.Version != o.Version {
 		fault("a header has changed: %+v, %+v", o, n)
 	}
 	if n.Sequence < o.Sequence {
