@@ -118,7 +118,7 @@ func workerCost(ctx context.Context, b *bench, clips []string) (cost, error) {
 		if err != nil {
 			return cost{}, err
 		}
-		j, err := postJoin(s)
+		j, err := s.Join("")
 		if err != nil {
 			return cost{}, err
 		}
@@ -151,7 +151,7 @@ func workerCost(ctx context.Context, b *bench, clips []string) (cost, error) {
 
 // enter brings an attendee with camera and tone into its meeting until ctx
 // ends.
-func enter(ctx context.Context, guests *sync.WaitGroup, j joined, film *clip.Clip, hertz float64) error {
+func enter(ctx context.Context, guests *sync.WaitGroup, j running.Joined, film *clip.Clip, hertz float64) error {
 	up, restart := make(chan struct{}, 1), make(chan struct{}, 1)
 	signal := func(c chan struct{}) {
 		select {
@@ -159,7 +159,7 @@ func enter(ctx context.Context, guests *sync.WaitGroup, j joined, film *clip.Cli
 		default:
 		}
 	}
-	client := attendee.New(j.config(), attendee.Handler{
+	client := attendee.New(j.Config(), attendee.Handler{
 		Connected:      func(bool) { signal(up) },
 		KeyFrameWanted: func() { signal(restart) },
 	})

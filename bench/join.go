@@ -12,36 +12,6 @@ import (
 	"belfry.live/belfry/test/running"
 )
 
-// joined is what /api/join answers, as far as an attendee needs it.
-type joined struct {
-	Meeting struct {
-		MeetingID      string `json:"MeetingId"`
-		MediaPlacement struct {
-			SignalingURL string `json:"SignalingUrl"`
-		}
-	}
-	Attendee struct {
-		AttendeeID     string `json:"AttendeeId"`
-		ExternalUserID string `json:"ExternalUserId"`
-		JoinToken      string
-	}
-}
-
-func (j joined) config() attendee.Config {
-	return attendee.Config{
-		SignalingURL: j.Meeting.MediaPlacement.SignalingURL, AttendeeID: j.Attendee.AttendeeID,
-		ExternalUserID: j.Attendee.ExternalUserID, JoinToken: j.Attendee.JoinToken,
-	}
-}
-
-func postJoin(s *running.Server) (j joined, err error) {
-	status, text, err := s.Post("/api/join", nil, &j)
-	if err == nil && status != 200 {
-		err = fmt.Errorf("/api/join answered %d: %s", status, text)
-	}
-	return j, err
-}
-
 // join measures, one attendee after another, from the HTTP request to the
 // first audio packet. The reference is the part that is HTTP.
 func join(ctx context.Context, b *bench) error {
@@ -54,7 +24,7 @@ func join(ctx context.Context, b *bench) error {
 	var request, audio []time.Duration
 	for range times {
 		began := time.Now()
-		j, err := postJoin(s)
+		j, err := s.Join("")
 		if err != nil {
 			return err
 		}
@@ -62,7 +32,7 @@ func join(ctx context.Context, b *bench) error {
 		first := make(chan time.Time, 1)
 		joinCtx, leave := context.WithTimeout(ctx, 20*time.Second)
 		done := make(chan error, 1)
-		client := attendee.New(j.config(), attendee.Handler{
+		client := attendee.New(j.Config(), attendee.Handler{
 			AudioRTP: func(_ *rtp.Packet, arrival time.Time) {
 				select {
 				case first <- arrival:

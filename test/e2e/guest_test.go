@@ -17,22 +17,8 @@ import (
 	"belfry.live/belfry/internal/attendee"
 	"belfry.live/belfry/internal/attendee/clip"
 	"belfry.live/belfry/internal/media/opus"
+	"belfry.live/belfry/test/running"
 )
-
-// joined is what /api/join answers, as far as an attendee needs it.
-type joined struct {
-	Meeting struct {
-		MeetingID      string `json:"MeetingId"`
-		MediaPlacement struct {
-			SignalingURL string `json:"SignalingUrl"`
-		}
-	}
-	Attendee struct {
-		AttendeeID     string `json:"AttendeeId"`
-		ExternalUserID string `json:"ExternalUserId"`
-		JoinToken      string
-	}
-}
 
 // A look is how a guest shows and sounds.
 type look struct {
@@ -57,7 +43,7 @@ var (
 // A guest is an attendee with a camera, a microphone and ears.
 type guest struct {
 	look
-	joined
+	running.Joined
 	client *attendee.Client
 	leave  func() error // and wait; the error is Run's
 
@@ -77,16 +63,16 @@ const earMemory = 2 * opus.SampleRate
 // join puts a guest into a meeting through the site.
 func (s server) join(l look) *guest {
 	s.t.Helper()
-	var j joined
-	if status, text := s.post("/api/join", map[string]string{"name": l.name}, &j); status != 200 {
-		s.t.Fatalf("/api/join answered %d: %s", status, text)
+	j, err := s.Join(l.name)
+	if err != nil {
+		s.t.Fatal(err)
 	}
 	return attend(s.t, l, j)
 }
 
-func attend(t *testing.T, l look, j joined) *guest {
+func attend(t *testing.T, l look, j running.Joined) *guest {
 	t.Helper()
-	g := &guest{look: l, joined: j, seen: map[string]int{}, roster: map[string]bool{}}
+	g := &guest{look: l, Joined: j, seen: map[string]int{}, roster: map[string]bool{}}
 	ear, err := opus.NewDecoder(1)
 	if err != nil {
 		t.Fatal(err)
@@ -94,11 +80,9 @@ func attend(t *testing.T, l look, j joined) *guest {
 	pcm := make([]float32, opus.MaxSamples)
 	var last time.Time
 	ready, restart := make(chan struct{}, 1), make(chan struct{}, 1)
-	g.client = attendee.New(attendee.Config{
-		SignalingURL: j.Meeting.MediaPlacement.SignalingURL, AttendeeID: j.Attendee.AttendeeID,
-		ExternalUserID: j.Attendee.ExternalUserID, JoinToken: j.Attendee.JoinToken,
-		WantVideo: func(attendee.Source) bool { return true },
-	}, attendee.Handler{
+	cfg := j.Config()
+	cfg.WantVideo = func(attendee.Source) bool { return true }
+	g.client = attendee.New(cfg, attendee.Handler{
 		Connected: func(again bool) {
 			if again {
 				g.reconnects.Add(1)

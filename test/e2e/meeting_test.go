@@ -98,10 +98,9 @@ func TestFiftyJoinsAtOnceMakeTwentyFivePairs(t *testing.T) {
 	var all sync.WaitGroup
 	for range joins {
 		all.Go(func() {
-			var j joined
-			status, text, err := s.Post("/api/join", nil, &j)
-			if err != nil || status != http.StatusOK {
-				t.Errorf("/api/join: %d %s %v", status, text, err)
+			j, err := s.Join("")
+			if err != nil {
+				t.Error(err)
 				return
 			}
 			mu.Lock()

@@ -185,7 +185,7 @@ func fuzzFor(d time.Duration) func(context.Context, *tally) error {
 			if !strings.HasPrefix(name, "Fuzz") {
 				continue
 			}
-			out, err := output(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+name+"$", "-fuzztime", d.String(), e.Package)
+			out, err := output(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+name+"$", "-fuzztime", d.String(), "-fuzzminimizetime", "10x", e.Package)
 			if err != nil {
 				t.failed++
 				t.trouble = append(t.trouble, e.Package+" "+name)
