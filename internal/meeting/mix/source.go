@@ -21,14 +21,12 @@ const (
 	// maxLate is how far sound may lag behind its schedule before some of it
 	// is skipped, in samples.
 	maxLate = 6 * frame
-	// A lag of startPacing samples is worked off until less than stopPacing
-	// is left, by at most slowPace samples a tick (half a percent), and by
-	// fastPace when it is more than farOff.
+	// Sound that is off its schedule by startPacing samples is played faster
+	// or slower by one sample a tick until less than stopPacing is left. That
+	// is as much as clocks drift, and less than two cents: more would put
+	// music out of tune.
 	startPacing = 240
 	stopPacing  = 24
-	farOff      = 1440
-	slowPace    = 5
-	fastPace    = 14
 	// lookahead is how many samples beyond its input stretch reads.
 	lookahead = 2
 )
@@ -37,15 +35,16 @@ const (
 type Stats struct {
 	jitter.Stats
 	Concealed uint64 // samples made up for what was lost or late
-	Skipped   uint64 // samples left out to catch up
+	Skipped   uint64 // samples left out to catch up, with a break
+	Spliced   uint64 // samples left out or repeated where the sound resembles itself
 	Repaired  uint64 // packets brought back from the copy in the next
 	Broken    uint64 // packets that did not decode
 }
 
 // A source turns one participant's packets into sound at the pace of the mix.
-// The jitter buffer says which timestamp is due; sound that lags behind it is
-// played a little faster, sound that is ahead a little slower, and in silence
-// whole frames are left out or put in.
+// The jitter buffer says which timestamp is due. Sound that lags behind it is
+// played a little faster, sound that is ahead a little slower; farther off, it
+// is spliced; and in silence whole frames are left out or put in.
 type source struct {
 	log    *slog.Logger
 	buffer *jitter.Buffer
@@ -62,6 +61,7 @@ type source struct {
 	credit  int       // samples concealed while nothing came; a hole after them needs no more
 	dry     int       // ticks in a row when nothing came
 	pacing  bool
+	whole   int    // ticks since the last splice
 	silent  bool   // the packet decoded last was quiet
 	at      uint32 // timestamp of the first sample mixed last
 	known   bool   // at is known
@@ -71,7 +71,7 @@ type source struct {
 func (s *source) init(log *slog.Logger) {
 	s.log = log
 	s.buffer = jitter.New(jitter.Config{Capacity: maxHeld, MaxDelay: 300 * time.Millisecond})
-	s.pcm = make([]float32, 0, opus.MaxSamples+2*frame)
+	s.pcm = make([]float32, 0, opus.MaxSamples+4*frame)
 }
 
 func (s *source) close() {
@@ -135,14 +135,14 @@ func (s *source) pull(now time.Time, discard bool, out []float32) bool {
 		s.at = s.end - uint32(len(s.pcm))
 		return true
 	}
-	pace := s.pace(late)
-	need := frame + pace
-	if pace != 0 {
-		s.fill(need+lookahead, late)
-	} else {
-		s.fill(need, late)
+	take := frame + s.pace(late)
+	need := take
+	if take != frame {
+		need += lookahead
 	}
-	s.play(need, out)
+	s.fill(need, late)
+	s.splice(s.late(due), need)
+	s.play(take, out)
 	return s.playing
 }
 
@@ -299,7 +299,7 @@ func (s *source) conceal(samples int) {
 func (s *source) runDry() {
 	s.dry++
 	if s.dry > maxDry {
-		for len(s.pcm) < frame+fastPace+lookahead {
+		for len(s.pcm) < frame+1+lookahead {
 			s.pcm = append(s.pcm, 0)
 		}
 		s.playing = false
@@ -311,24 +311,19 @@ func (s *source) runDry() {
 
 // pace is how many samples more than a frame to take in this tick.
 func (s *source) pace(late int) int {
-	off := max(late, -late)
-	switch {
+	switch off := max(late, -late); {
 	case off >= startPacing:
 		s.pacing = true
 	case off < stopPacing:
 		s.pacing = false
 	}
-	if !s.pacing {
+	switch {
+	case !s.pacing:
 		return 0
+	case late < 0:
+		return -1
 	}
-	n := min(max(off/stopPacing, 1), slowPace)
-	if off > farOff {
-		n = fastPace
-	}
-	if late < 0 {
-		return -n
-	}
-	return n
+	return 1
 }
 
 // play puts the next samples into out, as a frame.
