@@ -66,6 +66,64 @@ export function heard(page, selector, frequencies, milliseconds = 2500) {
   }, [selector, frequencies, milliseconds]);
 }
 
+// loudest listens to a media element for a while and returns the largest
+// sample, of 1, and how many seconds of sound were looked at.
+export function loudest(page, selector, milliseconds) {
+  return page.evaluate(async ([selector, milliseconds]) => {
+    const audio = new AudioContext({ sampleRate: 48000 });
+    await audio.resume();
+    const analyser = new AnalyserNode(audio, { fftSize: 32768 });
+    // What leads nowhere is not computed.
+    audio.createMediaStreamSource(document.querySelector(selector).srcObject).connect(analyser)
+      .connect(new GainNode(audio, { gain: 0 })).connect(audio.destination);
+    const samples = new Float32Array(analyser.fftSize);
+    const begin = audio.currentTime;
+    let peak = 0;
+    for (const end = performance.now() + milliseconds; performance.now() < end;) {
+      await new Promise((tick) => setTimeout(tick, 200));
+      analyser.getFloatTimeDomainData(samples);
+      for (const s of samples) peak = Math.max(peak, Math.abs(s));
+    }
+    const seconds = audio.currentTime - begin;
+    await audio.close();
+    return { peak, seconds };
+  }, [selector, milliseconds]);
+}
+
+// isMoving says whether new frames of a video come.
+export function isMoving(page, selector) {
+  return page.evaluate(async (selector) => {
+    const video = document.querySelector(selector);
+    if (!video) return false;
+    const frames = () => video.getVideoPlaybackQuality().totalVideoFrames;
+    const before = frames();
+    await new Promise((later) => setTimeout(later, 500));
+    return video.isConnected && frames() > before + 2;
+  }, selector);
+}
+
+// noteConnections has a page remember its peer connections; received then
+// tells the sound that has come over the newest.
+export function noteConnections(page) {
+  return page.addInitScript(() => {
+    window.connections = [];
+    window.RTCPeerConnection = class extends RTCPeerConnection {
+      constructor(...args) {
+        super(...args);
+        window.connections.push(this);
+      }
+    };
+  });
+}
+
+export function received(page) {
+  return page.evaluate(async () => {
+    const reports = [...(await window.connections.at(-1).getStats()).values()];
+    const { packetsReceived, packetsLost, concealedSamples, timestamp } = reports.find((r) => r.type === 'inbound-rtp' && r.kind === 'audio');
+    return { packetsReceived, packetsLost, concealedSamples, timestamp };
+  });
+}
+
 // eventually repeats a look until it is as wanted, and tells the last one
 // when it never is.
 export async function eventually(what, look, wanted, limit = 20_000) {

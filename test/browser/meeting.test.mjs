@@ -3,25 +3,16 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { api, startBelfry } from './belfry.mjs';
-import { eventually, heard, openBrowser, screenshot, seen } from './browser.mjs';
-import { camera, microphone } from './media.mjs';
+import { eventually, heard, screenshot, seen } from './browser.mjs';
+import { byId, enter, isNear, MEETING_SOUND, REMOTE, somebody } from './site.mjs';
 
-const people = {
-  ann: { name: 'Ann', colour: '0xd02020', rgb: [208, 32, 32], hertz: 600 },
-  bob: { name: 'Bob', colour: '0x2040d0', rgb: [32, 64, 208], hertz: 1100 },
-};
+const people = { ann: somebody('Ann', 0xd02020, 600), bob: somebody('Bob', 0x2040d0, 1100) };
 const tones = [people.ann.hertz, people.bob.hertz];
-const REMOTE = '[data-testid=tile][data-local=false] video';
-const MEETING_SOUND = 'audio';
 
 let server;
 
 before(async () => {
   server = await startBelfry('meeting');
-  for (const p of Object.values(people)) {
-    p.camera = camera(p.name, p.colour);
-    p.microphone = microphone(p.name, p.hertz);
-  }
 });
 
 after(async () => {
@@ -31,27 +22,11 @@ after(async () => {
   assert.ok(how.took < 5000, `the server took ${how.took} ms to stop, want less than 5 s`);
 });
 
-const byId = (page, id) => page.locator(`[data-testid="${id}"]`);
-
-async function join(person) {
-  ({ browser: person.browser, context: person.context } = await openBrowser(person));
-  person.page = await person.context.newPage();
-  person.errors = [];
-  person.page.on('pageerror', (e) => person.errors.push(String(e)));
-  await person.page.goto(server.url);
-  await byId(person.page, 'name-input').fill(person.name);
-  await screenshot(person.page, `lobby-${person.name}`);
-  await byId(person.page, 'join-button').click();
-  await byId(person.page, 'leave-button').waitFor();
-}
-
-const isNear = (rgb, want) => rgb !== null && rgb.every((c, i) => Math.abs(c - want[i]) < 50);
-
 test('two people join through the site, see and hear each other', async () => {
   const { ann, bob } = people;
-  await join(ann);
+  await enter(server, ann);
   await screenshot(ann.page, 'meeting-alone');
-  await join(bob);
+  await enter(server, bob);
   for (const [p, other] of [[ann, bob], [bob, ann]]) {
     await eventually(`${p.name} sees ${other.name}'s colour`, () => seen(p.page, REMOTE, [0.5, 0.5, 0.4, 0.4]),
       (rgb) => isNear(rgb, other.rgb));
