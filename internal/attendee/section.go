@@ -26,7 +26,9 @@ type section struct {
 	// order is held while the handler is told of the section's video, so that
 	// nothing comes after its end. mu may be taken under it.
 	order sync.Mutex
-	codec Codec // of the source's packets so far, 0: there were none; guarded by order
+	// Guarded by order.
+	codec  Codec              // of the source's packets so far, 0: there were none
+	report *rtcp.SenderReport // the last one
 
 	mu     sync.Mutex // guards what follows
 	used   bool
@@ -47,7 +49,7 @@ func (s *section) bind(source Source, used bool) {
 	if s.codec != 0 && s.handler.VideoEnded != nil {
 		s.handler.VideoEnded(before)
 	}
-	s.codec = 0
+	s.codec, s.report = 0, nil
 }
 
 func (s *section) bound() (Source, bool) {
@@ -110,6 +112,9 @@ func (s *section) deliver(packet *rtp.Packet, codec Codec, arrival time.Time) {
 		if s.handler.VideoStarted != nil {
 			s.handler.VideoStarted(source, codec)
 		}
+		if s.report != nil { // it has overtaken the first packet
+			s.tell(source)
+		}
 	}
 	if s.handler.VideoRTP != nil {
 		s.handler.VideoRTP(source, packet, arrival)
@@ -117,14 +122,26 @@ func (s *section) deliver(packet *rtp.Packet, codec Codec, arrival time.Time) {
 }
 
 // readReports takes the sender reports of the section.
-func (s *section) readReports(receiver *webrtc.RTPReceiver) {
-	eachReport(receiver, func(r *rtcp.SenderReport) {
-		s.order.Lock()
-		defer s.order.Unlock()
-		if source, used := s.bound(); used && s.codec != 0 && s.handler.VideoReport != nil {
-			s.handler.VideoReport(source, fromNTP(r.NTPTime), r.RTPTime)
-		}
-	})
+func (s *section) readReports(receiver *webrtc.RTPReceiver) { eachReport(receiver, s.reported) }
+
+func (s *section) reported(r *rtcp.SenderReport) {
+	s.order.Lock()
+	defer s.order.Unlock()
+	source, used := s.bound()
+	if !used {
+		return
+	}
+	s.report = r
+	if s.codec != 0 {
+		s.tell(source)
+	}
+}
+
+// tell passes the last report on.
+func (s *section) tell(source Source) {
+	if s.handler.VideoReport != nil {
+		s.handler.VideoReport(source, fromNTP(s.report.NTPTime), s.report.RTPTime)
+	}
 }
 
 // eachReport calls f for every sender report until the receiver ends.

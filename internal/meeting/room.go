@@ -23,7 +23,6 @@ const (
 
 const (
 	tickEvery      = 200 * time.Millisecond // volumes go out 5 times a second
-	offsetTicks    = 5                      // ticks between two clock offsets
 	bitrateTicks   = 10                     // ticks between two BITRATES
 	indexDelay     = 150 * time.Millisecond // changes of the INDEX wait for each other
 	endedGrace     = 2 * time.Second        // between the ends of media and socket
@@ -335,10 +334,8 @@ func (r *room) countChanged() {
 func (r *room) tick(now time.Time) {
 	r.ticks++
 	r.sendVolumes()
-	if r.ticks%offsetTicks == 0 {
-		for _, s := range r.seats {
-			s.alignClocks()
-		}
+	for _, s := range r.seats {
+		s.alignClocks()
 	}
 	if r.ticks%bitrateTicks == 0 {
 		r.sendBitrates()

@@ -12,13 +12,16 @@ const (
 	feedbackTick   = 50 * time.Millisecond  // lost packets are asked for again
 	twccInterval   = 100 * time.Millisecond // what browsers expect
 	reportInterval = time.Second
+	// reportSlip is how far a stream may be from where its last report said,
+	// for it to wait for the next.
+	reportSlip = 10 * time.Millisecond
 )
 
 // feedbackLoop sends RTCP that time asks for.
 func (p *Peer) feedbackLoop(ctx context.Context) error {
 	ticker := time.NewTicker(feedbackTick)
 	defer ticker.Stop()
-	f := feedback{peer: p, reported: make(map[uint32]bool)}
+	f := newFeedback(p)
 	for {
 		select {
 		case <-ctx.Done():
@@ -34,8 +37,24 @@ type feedback struct {
 	peer       *Peer
 	lastTWCC   time.Time
 	lastReport time.Time
-	reported   map[uint32]bool // streams whose first report has gone out
+	reported   map[uint32]reported // by SSRC, what was said last
 	seqs       []uint16
+}
+
+// reported is what a sender report said of a stream.
+type reported struct {
+	at        time.Time
+	timestamp uint32
+}
+
+func newFeedback(p *Peer) feedback { return feedback{peer: p, reported: make(map[uint32]reported)} }
+
+// holds says whether one who goes on from the report still is where r is.
+func (last reported) holds(r sfu.Report, now time.Time) bool {
+	went := int64(int32(r.Timestamp - last.timestamp))
+	should := int64(now.Sub(last.at)) * int64(r.ClockRate) / int64(time.Second)
+	slip := int64(reportSlip) * int64(r.ClockRate) / int64(time.Second)
+	return went-should <= slip && should-went <= slip
 }
 
 func (f *feedback) tick(now time.Time) {
@@ -67,15 +86,16 @@ func (f *feedback) tick(now time.Time) {
 	f.report(now)
 }
 
-// report sends sender and receiver reports: all of them once a second, and
-// the first of a new stream at once, for no client can put audio and video in
-// step before.
+// report sends sender and receiver reports: all of them once a second, and one
+// at once of a stream that is new or that is not any more where its last report
+// has it, as when the publisher's own clock gets known. No client can put audio
+// and video in step before.
 func (f *feedback) report(now time.Time) {
 	all := now.Sub(f.lastReport) >= reportInterval
 	var packets []rtcp.Packet
 	for _, r := range f.peer.senderReports(now) {
-		if all || !f.reported[r.SSRC] {
-			f.reported[r.SSRC] = true
+		if last, ok := f.reported[r.SSRC]; all || !ok || !last.holds(r, now) {
+			f.reported[r.SSRC] = reported{now, r.Timestamp}
 			packets = append(packets, &rtcp.SenderReport{
 				SSRC:        r.SSRC,
 				NTPTime:     toNTP(now),

@@ -65,7 +65,7 @@ func FuzzRTP(f *testing.F) {
 				now = now.Add(time.Second)
 			}
 		}
-		f := feedback{peer: p, reported: make(map[uint32]bool)}
+		f := newFeedback(p)
 		f.tick(now)
 	})
 }
@@ -99,7 +99,7 @@ func FuzzRTCP(f *testing.F) {
 		p.plan.Store(&plan)
 		p.takeRTCP(b, now)
 		p.takeRTCP(b, now.Add(time.Second))
-		f := feedback{peer: p, reported: make(map[uint32]bool)}
+		f := newFeedback(p)
 		f.tick(now.Add(2 * time.Second))
 	})
 }

@@ -156,6 +156,7 @@ func (o *outgoing) mixReport(now time.Time) (sfu.Report, bool) {
 	since := now.Sub(o.mix.at)
 	return sfu.Report{
 		SSRC:      o.audioSSRC,
+		ClockRate: 48000,
 		Timestamp: o.mix.timestamp + uint32(int64(since)*48/int64(time.Millisecond)),
 		Packets:   o.mix.packets,
 		Octets:    o.mix.octets,

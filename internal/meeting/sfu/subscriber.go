@@ -306,6 +306,7 @@ func (s *Subscriber) Resend(seq uint16, now time.Time, rtt time.Duration) {
 // A Report is what an RTCP sender report says (RFC 3550, section 6.4.1).
 type Report struct {
 	SSRC            uint32
+	ClockRate       int    // Hz
 	Timestamp       uint32 // at the time of the report
 	Packets, Octets uint32
 }
@@ -322,7 +323,7 @@ func (s *Subscriber) Report(now time.Time) (Report, bool) {
 	if !ok {
 		return Report{}, false
 	}
-	return Report{SSRC: s.ssrc, Timestamp: ts + s.timestamp, Packets: s.packets, Octets: s.octets}, true
+	return Report{SSRC: s.ssrc, ClockRate: clockRate, Timestamp: ts + s.timestamp, Packets: s.packets, Octets: s.octets}, true
 }
 
 // SubscriberStats count packets since the beginning.
