@@ -103,6 +103,9 @@ func (s *Service) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	records, err := s.pipelines.List(ctx, "")
+	if ctx.Err() != nil {
+		return nil // stopped while it starts
+	}
 	if err != nil {
 		return fmt.Errorf("list the pipelines to resume: %w", err)
 	}

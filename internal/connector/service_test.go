@@ -262,3 +262,13 @@ func TestASinkURLDoesNotPrintItsKey(t *testing.T) {
 		}
 	}
 }
+
+func TestStoppedWhileStarting(t *testing.T) {
+	h := open(t, openStore(t), meetings{}, slog.New(slog.DiscardHandler))
+	h.stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Run(ctx); err != nil {
+		t.Errorf("got %v, want nil", err)
+	}
+}
