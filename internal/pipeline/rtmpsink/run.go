@@ -53,7 +53,7 @@ func (s *Sink) once(ctx context.Context) (lasted time.Duration, err error) {
 	}
 	defer c.conn.Close()
 	began := time.Now()
-	s.log.Info("publishing to RTMP sink", "address", c.conn.RemoteAddr())
+	s.log.Info("publishing to RTMP sink", "address", c.conn.RemoteAddr().String())
 	c.video, c.audio = s.queue.start() // what is written from here on is sent
 	s.tell(State{Phase: Publishing})
 

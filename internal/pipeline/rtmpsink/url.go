@@ -3,6 +3,7 @@ package rtmpsink
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"strings"
@@ -82,6 +83,9 @@ func (u URL) String() string { return u.tcURL() + "/(stream key)" }
 
 // GoString keeps the key out of %#v.
 func (u URL) GoString() string { return u.String() }
+
+// LogValue makes logs in JSON print it as others do.
+func (u URL) LogValue() slog.Value { return slog.StringValue(u.String()) }
 
 // minCovered is the shortest value of a query that cover covers.
 const minCovered = 6

@@ -1,7 +1,9 @@
 package rtmpsink
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 )
@@ -71,6 +73,11 @@ func TestURLHidesItsKey(t *testing.T) {
 				t.Errorf("%s of %T: got %s, want no key", form, v, s)
 			}
 		}
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("", "sink", u)
+	if want := `"sink":"rtmps://h/app/(stream key)"`; !strings.Contains(log.String(), want) {
+		t.Errorf("log in JSON: got %s, want %s", &log, want)
 	}
 	for _, said := range []string{
 		"stream SECRETKEY?token=SECRETTOKEN is taken",
