@@ -39,6 +39,8 @@ running server:
 			} {
 				fmt.Fprintf(cmd.OutOrStdout(), "export %s='%s'\n", e[0], strings.ReplaceAll(e[1], "'", `'\''`))
 			}
+			// Those of another account would go along with the keys, or before them.
+			fmt.Fprintln(cmd.OutOrStdout(), "unset AWS_SESSION_TOKEN AWS_PROFILE")
 			return nil
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -43,6 +44,13 @@ func TestEnvTellsHowToReachTheServer(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("got %q, want %q in it", out, want)
 		}
+	}
+	// A shell that has an AWS account of its own gets rid of it.
+	shell := exec.Command("sh", "-ec", `eval "$("$0" env --data "$1")"; env`, program, s.Data)
+	shell.Env = append(os.Environ(), "AWS_SESSION_TOKEN=foreign", "AWS_PROFILE=foreign", "AWS_ACCESS_KEY_ID=foreign")
+	got, err := shell.CombinedOutput()
+	if err != nil || strings.Contains(string(got), "foreign") || !strings.Contains(string(got), "AWS_ENDPOINT_URL_IVS="+s.Endpoint+"\n") {
+		t.Errorf("after eval: %v\n%s", err, got)
 	}
 	s.stop()
 	if _, stderr, err := belfry("env", "--data", s.Data); err == nil || !strings.Contains(stderr, "no belfry is running") {
