@@ -209,6 +209,7 @@ func (p *Packager) gather(t *track, now time.Time, s Sample) error {
 		return p.fail(ErrTracks)
 	}
 	p.gathering = false
+	p.video.wanted, p.audio.wanted = picture, sound
 	held := p.held
 	p.held, p.heldBytes = nil, 0
 	made := from.now

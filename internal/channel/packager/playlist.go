@@ -85,7 +85,7 @@ func (r *Rendition) has(q Request) bool {
 	switch s := r.find(q.Sequence); {
 	case s == nil:
 		return q.Sequence < r.next
-	case s == r.current:
+	case s == r.current, s == r.withheld() && q.Part < len(s.parts):
 		return q.Part >= 0 && q.Part < len(s.parts)
 	case q.Part >= len(s.parts) && !s.gap:
 		// A part behind the last of a whole segment means the first of the next.
@@ -152,13 +152,18 @@ func (r *Rendition) playlist(skip bool) hls.Media {
 	if m.Skipped > 0 {
 		init = listed[m.Skipped-1].init // the player has it
 	}
+	open := r.current
+	if s := r.withheld(); s != nil {
+		open, listed = s, listed[:len(listed)-1]
+		m.Skipped = min(m.Skipped, len(listed))
+	}
 	for _, s := range listed[m.Skipped:] {
 		out := r.entry(s, &init, edge-s.end() < 3*target)
 		out.Duration, out.URI = s.duration, r.segmentURI(s.sequence)
 		m.Segments = append(m.Segments, out)
 	}
-	if s := r.current; s != nil {
-		m.Open = r.entry(s, &init, true)
+	if open != nil {
+		m.Open = r.entry(open, &init, true)
 	}
 	if r.live && !r.ended {
 		if s := r.current; s != nil {
@@ -171,6 +176,15 @@ func (r *Rendition) playlist(skip bool) hls.Media {
 		m.Reports = []hls.Report{{URI: r.other.name + ".m3u8", LastSequence: sequence, LastPart: part}}
 	}
 	return m
+}
+
+// withheld returns the last segment if it is whole but does not look so yet;
+// r.mu is held.
+func (r *Rendition) withheld() *segment {
+	if !r.withhold {
+		return nil
+	}
+	return r.segments[len(r.segments)-1]
 }
 
 // entry returns what a whole and an open segment have in common; init is the

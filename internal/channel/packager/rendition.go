@@ -61,10 +61,14 @@ type Rendition struct {
 	next            uint64   // media sequence number of the segment after all these
 	current         *segment // open; nil between two
 	nextBreaks      bool     // the next segment begins with a discontinuity
-	live            bool     // a publisher is there, more is to come
-	ended           bool
-	changed         chan struct{} // closed when any of this changes
-	texts           [2]*Text      // the playlist, whole and skipping; nil: to be made
+	// withhold says that the last whole segment must look open until the next
+	// has a part. hls.js (1.7) takes a segment for loaded if it sees its end
+	// while it still loads the last part but one, and stalls.
+	withhold bool
+	live     bool // a publisher is there, more is to come
+	ended    bool
+	changed  chan struct{} // closed when any of this changes
+	texts    [2]*Text      // the playlist, whole and skipping; nil: to be made
 }
 
 // A position is the sequence and part number of the last part.
@@ -130,7 +134,7 @@ const missedEpoch = 100 * time.Millisecond
 func (r *Rendition) finish(ended bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.live = false
+	r.live, r.withhold = false, false
 	r.ended = r.ended || ended
 	r.notify()
 }
@@ -163,6 +167,7 @@ func (r *Rendition) addPart(p Part, target time.Duration) {
 	r.target = target
 	s := r.current
 	s.parts = append(s.parts, p)
+	r.withhold = false
 	s.size += len(p.Data)
 	r.p.bytes.Add(int64(len(p.Data)))
 	r.last.set(s.sequence, len(s.parts)-1)
@@ -191,6 +196,7 @@ func (r *Rendition) end(end time.Duration) {
 	s.parts = slices.Clip(s.parts)
 	r.segments = append(r.segments, s)
 	r.current = nil
+	r.withhold = !s.gap
 	r.p.raiseTarget(s.duration)
 	edge, window := s.end(), max(r.p.cfg.Window, 4*r.p.targetDuration())
 	for edge-r.segments[r.listed].end() >= window {
@@ -244,6 +250,7 @@ func (r *Rendition) dropOldest() bool {
 		return false
 	}
 	if r.listed == 0 {
+		r.withhold = r.withhold && len(r.segments) > 1
 		r.unlist()
 	}
 	r.drop()
