@@ -90,6 +90,7 @@ type Packager struct {
 	cuts    []time.Duration // media times at which the audio has yet to cut, as the video did
 	restart restarts
 
+	sound     bool // the present publisher has sent sound
 	gathering bool
 	held      []heldSample // while gathering
 	heldBytes int

@@ -48,6 +48,7 @@ type track struct {
 
 	wanted  bool // the present publisher sends this track
 	began   bool // the present publisher has sent usable samples
+	shown   bool // and a part of them is listed
 	epoch   int  // of the last sample
 	shift   time.Duration
 	lastDTS time.Duration
@@ -69,7 +70,7 @@ type track struct {
 	keys         []time.Duration // video: the last intervals between key frames
 	lastKey      int64
 	next         int64         // audio: where the next frame is due
-	origin       time.Duration // audio: media time from which parts are counted
+	origin       time.Duration // media time at which the epoch began
 }
 
 func newTrack(p *Packager, name string) *track {
@@ -118,7 +119,7 @@ func (t *track) main() bool { return t == t.p.video || !t.p.video.began }
 
 // missing tells whether multivariant playlists cannot name the track yet,
 // although it will be there. They are loaded once.
-func (t *track) missing() bool { return t.wanted && t.target == 0 }
+func (t *track) missing() bool { return t.wanted && !t.present() }
 
 // end returns the media time at which the track ends.
 func (t *track) end() time.Duration {
@@ -397,6 +398,19 @@ func (t *track) closePart(n int, end int64) {
 	t.data = t.data[:kept]
 	t.samples = append(t.samples[:0], left...)
 	t.partStart = end
+}
+
+// checkPlaying notes that the publisher can be seen: there is a part of the
+// main track, and of the sound if there is any, since multivariant playlists
+// are loaded once. For sound that does not go on nobody waits long.
+func (p *Packager) checkPlaying() {
+	main := p.video
+	if !main.began {
+		main = p.audio
+	}
+	if main.shown && (!p.sound || p.audio.shown || main.end()-main.origin > p.cfg.TrackWait) {
+		p.playing.Store(true)
+	}
 }
 
 // choosePartTarget decides, once, how long parts may be at most.
