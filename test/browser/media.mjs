@@ -27,3 +27,10 @@ export function microphone(name, hertz) {
   ffmpeg('-f', 'lavfi', '-i', `aevalsrc='0.5*sin(2*PI*${hertz}*t)*lt(mod(t\\,0.4)\\,0.25)':s=48000:d=12`, '-ac', '1', file);
   return file;
 }
+
+// A camera that shows a slowly turning gradient of two colours.
+export function gradient(name, from, to) {
+  const file = join(folder, `${name}-gradient.mjpeg`);
+  ffmpeg('-f', 'lavfi', '-i', `gradients=s=1280x720:r=30:d=10:c0=0x${from}:c1=0x${to}:n=2:speed=0.01`, '-pix_fmt', 'yuvj420p', '-q:v', '3', file);
+  return file;
+}

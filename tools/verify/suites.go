@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -141,7 +142,11 @@ func web(ctx context.Context, t *tally) error {
 var tapCount = regexp.MustCompile(`^# (pass|fail|skipped) (\d+)$`)
 
 func browser(ctx context.Context, t *tally) error {
-	cmd := exec.CommandContext(ctx, "node", "--test", "--test-concurrency=1", "--test-reporter=tap", browserTests)
+	files, err := filepath.Glob(browserTests)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "node", append([]string{"--test", "--test-concurrency=1", "--test-reporter=tap"}, files...)...)
 	cmd.Stderr = os.Stderr
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
