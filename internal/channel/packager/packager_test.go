@@ -39,6 +39,7 @@ type viewer struct {
 	players       map[string]*hlstest.Player
 	seen          map[string]int // length of the last text, to see updates
 	lives         time.Duration  // when the first part could be played
+	first         string         // the multivariant playlist then
 	growingTarget bool           // its key frames are too far apart
 	longParts     bool           // the publisher makes parts longer than they may be
 }
@@ -68,6 +69,7 @@ func (v *viewer) play(events []packagertest.Event) {
 		}
 		if v.lives < 0 && v.Playing() {
 			v.lives = e.Time()
+			v.first = string(v.Multivariant("", ""))
 		}
 		v.check()
 	}
@@ -277,6 +279,9 @@ func TestSamplesComeThrough(t *testing.T) {
 					t.Errorf("the sound is up to %v from its timestamps, want 1 ms", worst)
 				}
 				t.Logf("the sound is up to %v from its timestamps, which are whole milliseconds", worst)
+			}
+			if got, want := strings.Contains(v.first, "mp4a"), len(sounds) > 0; got != want {
+				t.Errorf("sound in the first multivariant playlist: got %v, want %v: %s", got, want, v.first)
 			}
 			if v.lives > 1300*time.Millisecond {
 				t.Errorf("it can be played after %v", v.lives)

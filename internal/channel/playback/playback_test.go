@@ -210,6 +210,9 @@ func TestLive(t *testing.T) {
 	t.Logf("live %v after the publisher's start", time.Since(began).Round(time.Millisecond))
 
 	video, audio := variants(t, s.url())
+	if audio == "" {
+		t.Fatal("the first multivariant playlist has no sound")
+	}
 	report := make([]*follower, 2)
 	for i, u := range []string{video, audio} {
 		report[i] = &follower{t: t, url: u}
