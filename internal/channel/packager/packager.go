@@ -209,8 +209,7 @@ func (p *Packager) gather(t *track, now time.Time, s Sample) error {
 	if (p.video.present() || p.audio.present()) && (picture != p.video.present() || sound != p.audio.present()) {
 		return p.fail(ErrTracks)
 	}
-	p.gathering = false
-	p.video.wanted, p.audio.wanted = picture, sound
+	p.gathering, p.sound = false, sound
 	held := p.held
 	p.held, p.heldBytes = nil, 0
 	made := from.now

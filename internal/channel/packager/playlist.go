@@ -65,7 +65,7 @@ func (r *Rendition) Playlist(ctx context.Context, q Request) (*Text, error) {
 	tooFar := false
 	err := r.await(ctx, func() bool {
 		if !q.Blocking {
-			return !q.Whole || r.ended || len(r.segments) > 0
+			return !q.Whole || r.ended || len(r.segments) > 1 || len(r.segments) == 1 && r.withheld() == nil
 		}
 		tooFar = !r.ended && r.tooFar(q)
 		return tooFar || r.ended || r.has(q)

@@ -46,7 +46,6 @@ type track struct {
 	init    initSegment  // the present one
 	split   bool         // pending waits for a sample with which to begin an epoch
 
-	wanted  bool // the present publisher sends this track
 	began   bool // the present publisher has sent usable samples
 	shown   bool // and a part of them is listed
 	epoch   int  // of the last sample
@@ -79,7 +78,7 @@ func newTrack(p *Packager, name string) *track {
 
 // begin forgets the publisher of before.
 func (t *track) begin() {
-	t.pending, t.split, t.wanted, t.began, t.strays = nil, false, false, false, 0
+	t.pending, t.split, t.began, t.shown, t.strays = nil, false, false, false, 0
 	t.keys = t.keys[:0]
 }
 
@@ -116,10 +115,6 @@ func (t *track) join(e epoch, media time.Duration) {
 
 // main tells whether the other track follows this one.
 func (t *track) main() bool { return t == t.p.video || !t.p.video.began }
-
-// missing tells whether multivariant playlists cannot name the track yet,
-// although it will be there. They are loaded once.
-func (t *track) missing() bool { return t.wanted && !t.present() }
 
 // end returns the media time at which the track ends.
 func (t *track) end() time.Duration {
@@ -382,8 +377,9 @@ func (t *track) closePart(n int, end int64) {
 	}
 	t.choosePartTarget()
 	t.addPart(part, t.target)
-	if !t.p.video.missing() && !t.p.audio.missing() {
-		t.p.playing.Store(true)
+	if t.target != 0 {
+		t.shown = true
+		t.p.checkPlaying()
 	}
 	left := t.samples[n:]
 	kept := 0
