@@ -1,7 +1,9 @@
 // The main job as two people and a viewer do it: meet through the site, stream
 // the meeting with one button, watch it in a third tab.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { artifacts } from './artifacts.mjs';
 import { api, startBelfry } from './belfry.mjs';
 import { eventually, heard, screenshot, seen } from './browser.mjs';
 import { byId, enter, isNear, MEETING_SOUND, REMOTE, somebody } from './site.mjs';
@@ -16,7 +18,10 @@ before(async () => {
 });
 
 after(async () => {
-  for (const p of Object.values(people)) await p.browser?.close();
+  for (const p of Object.values(people)) {
+    await p.page?.screenshot({ path: join(artifacts, `last-${p.name}.png`) });
+    await p.browser?.close();
+  }
   const how = await server?.stop();
   assert.equal(how?.code, 0, 'the server ends cleanly');
   assert.ok(how.took < 5000, `the server took ${how.took} ms to stop, want less than 5 s`);

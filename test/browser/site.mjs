@@ -1,4 +1,7 @@
 // The site as a person uses it: who they are, and the way into a meeting.
+import { createWriteStream } from 'node:fs';
+import { join } from 'node:path';
+import { artifacts } from './artifacts.mjs';
 import { openBrowser, screenshot } from './browser.mjs';
 import { camera, microphone } from './media.mjs';
 
@@ -21,6 +24,8 @@ export async function enter(server, person, { cameraOn = true, ready = async () 
   person.page = await person.context.newPage();
   person.errors = [];
   person.page.on('pageerror', (e) => person.errors.push(String(e)));
+  const said = createWriteStream(join(artifacts, `console-${person.name}.log`));
+  person.page.on('console', (m) => said.write(`${new Date().toISOString()} ${m.type()} ${m.text()}\n`));
   await ready(person.page);
   await person.page.goto(server.url);
   await byId(person.page, 'name-input').fill(person.name);

@@ -127,9 +127,11 @@ export class DeviceStore {
     this.remember();
   }
 
+  // choices are what the person wants. Who joins while the browser still asks is not refused anything: the meeting
+  // asks on.
   choices(): Choices {
     const of = ({ access, on, deviceId }: Source) => {
-      const allowed = access === 'ready' || access === 'off';
+      const allowed = access === 'ready' || access === 'off' || access === 'asking';
       return { allowed, on: allowed && on, deviceId };
     };
     return { mic: of(this.state.mic), camera: of(this.state.camera), speakerId: this.state.speakerId };
