@@ -94,6 +94,7 @@ type attendee struct {
 	receive     map[*webrtc.RTPTransceiver]*sfu.Publisher
 	answer      Answer
 	proxy       netip.AddrPort
+	foreign     bool  // the offer has the fingerprint of another's certificate
 	reel        *film // used by the goroutine of film
 
 	mu        sync.Mutex // guards what follows
@@ -321,6 +322,11 @@ func (a *attendee) negotiate() {
 	sdp := a.pc.LocalDescription().SDP
 	if !a.cameraOn {
 		sdp = setDirection(a.t, sdp, a.camera.Mid(), "sendrecv", "inactive")
+	}
+	if a.foreign {
+		i := strings.Index(sdp, "a=fingerprint:")
+		own, _, _ := strings.Cut(sdp[i:], "\r\n")
+		sdp = strings.ReplaceAll(sdp, own, "a=fingerprint:"+a.peer.t.fingerprint)
 	}
 	o := Offer{SDP: sdp, Publish: a.cameraOn}
 	for _, tr := range a.pc.GetTransceivers() {

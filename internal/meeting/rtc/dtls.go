@@ -82,9 +82,10 @@ func (t *Transport) handshake(ctx context.Context, c *dtlsConn, client credentia
 	if err != nil {
 		return nil, in, out, fmt.Errorf("DTLS: %w", err)
 	}
+	opened := conn // what is returned is nil if it fails
 	defer func() {
 		if err != nil {
-			_ = conn.Close()
+			_ = opened.Close()
 		}
 	}()
 	if err = conn.HandshakeContext(ctx); err != nil {

@@ -194,6 +194,36 @@ func TestClientEnds(t *testing.T) {
 	}
 }
 
+// Who has the offer of another, but not the key, gets no media; and a handshake
+// that fails ends that connection alone.
+func TestHandshakeFails(t *testing.T) {
+	a := newAttendee(t, newTestTransport(t, Config{}), attendeeConfig{})
+	a.foreign = true
+	a.negotiate()
+	wait(t, "end", func() (ok bool) {
+		a.locked(func() { ok = len(a.closed) == 1 })
+		return ok
+	})
+	a.locked(func() {
+		if a.connected || !strings.Contains(a.closed[0].Error(), "fingerprint") {
+			t.Errorf("got connected %v, then %v, want an error about the fingerprint alone", a.connected, a.closed[0])
+		}
+	})
+}
+
+// A client that leaves while it connects takes nothing with it.
+func TestClosedWhileConnecting(t *testing.T) {
+	tr := newTestTransport(t, Config{})
+	for range 10 {
+		a := newAttendee(t, tr, attendeeConfig{})
+		a.negotiate()
+		wait(t, "ICE", func() bool { return a.pc.ICEConnectionState() == webrtc.ICEConnectionStateConnected })
+		if err := a.peer.Close(); err != nil {
+			t.Errorf("close: got %v, want nil", err)
+		}
+	}
+}
+
 // Another publisher takes the place of the first in one section: the receiver
 // sees one stream.
 func TestSwitchPublisher(t *testing.T) {
