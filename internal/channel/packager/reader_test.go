@@ -76,6 +76,7 @@ func TestWaitingReaders(t *testing.T) {
 			"behind the last part":  {packager.Request{Blocking: true, Sequence: 0, Part: 10}, 1200 * time.Millisecond},
 			"the next segment":      {packager.Request{Blocking: true, Sequence: 1, Part: 0}, 1200 * time.Millisecond},
 			"the segment whole":     {packager.Request{Blocking: true, Sequence: 0, Part: -1}, 1200 * time.Millisecond},
+			"any segment whole":     {packager.Request{Whole: true}, 1200 * time.Millisecond},
 			"the second next whole": {packager.Request{Blocking: true, Sequence: 1, Part: -1}, 3200 * time.Millisecond},
 		} {
 			wg.Go(func() {
