@@ -19,8 +19,8 @@ import (
 // A recording is some seconds of a live stream, taken from its playlist as a
 // plain player does, and decoded.
 type recording struct {
-	pictures   [][]byte // rgb24, pictureWidth x pictureHeight
-	videoStart float64  // seconds
+	pictures   [][]byte  // rgb24, pictureWidth x pictureHeight
+	times      []float64 // of the pictures, seconds: a busy connector skips some
 	sound      []float32
 	audioStart float64 // seconds
 }
@@ -41,31 +41,32 @@ func watch(t *testing.T, url string, length time.Duration) recording {
 	for ; len(raw) >= 4; raw = raw[4:] {
 		r.sound = append(r.sound, math.Float32frombits(binary.LittleEndian.Uint32(raw)))
 	}
-	var probe struct {
-		Streams []struct {
-			CodecType string `json:"codec_type"`
-			Start     string `json:"start_time"`
-		}
+	r.times = probe(t, "-select_streams", "v", "-show_entries", "frame=pts_time", file)
+	if len(r.times) != len(r.pictures) {
+		t.Fatalf("got %d pictures with %d times", len(r.pictures), len(r.times))
 	}
-	out, err := exec.Command("ffprobe", "-v", "error", "-show_streams", "-of", "json", file).Output()
+	r.audioStart = probe(t, "-select_streams", "a", "-show_entries", "stream=start_time", file)[0]
+	return r
+}
+
+// probe gives the numbers that ffprobe prints.
+func probe(t *testing.T, args ...string) (numbers []float64) {
+	t.Helper()
+	out, err := exec.Command("ffprobe", append([]string{"-v", "error", "-of", "csv=p=0"}, args...)...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(out, &probe); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range probe.Streams {
-		start, err := strconv.ParseFloat(s.Start, 64)
+	for _, f := range strings.Fields(string(out)) {
+		n, err := strconv.ParseFloat(strings.Trim(f, ","), 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.CodecType == "video" {
-			r.videoStart = start
-		} else {
-			r.audioStart = start
-		}
+		numbers = append(numbers, n)
 	}
-	return r
+	if len(numbers) == 0 {
+		t.Fatalf("ffprobe %s prints nothing", strings.Join(args, " "))
+	}
+	return numbers
 }
 
 func ffmpeg(t *testing.T, args ...string) []byte {
@@ -114,7 +115,7 @@ func (r recording) offsets() (found []time.Duration) {
 	for i := range r.pictures {
 		c := r.colour(i, 0.5, 0.5)
 		if bright := c[0] > 128; bright && dark {
-			flashes = append(flashes, r.videoStart+float64(i)/30)
+			flashes = append(flashes, r.times[i])
 		}
 		dark = c[0] < 64
 	}
