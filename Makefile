@@ -4,7 +4,7 @@ GO ?= go
 ARGS ?=
 FUZZTIME ?= 1m
 
-.PHONY: help run build web test lint fuzz bench generate clean
+.PHONY: help run build web test lint fuzz bench screenshots generate clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,6 +51,10 @@ fuzz: ## every fuzz test for FUZZTIME (1m)
 bench: build ## speed and memory, next to references; see docs/benchmarks.md
 	@tools/packages.sh test
 	@$(GO) run ./bench
+
+screenshots: build test/browser/node_modules ## the README's pictures
+	@tools/packages.sh test
+	@node test/browser/screenshots.mjs
 
 generate: ## the generated Go code
 	@tools/packages.sh test

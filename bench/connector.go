@@ -122,6 +122,9 @@ func workerCost(ctx context.Context, b *bench, clips []string) (cost, error) {
 		if err != nil {
 			return cost{}, err
 		}
+		if meeting != "" && meeting != j.Meeting.MeetingID {
+			return cost{}, errors.New("the attendees are in different meetings")
+		}
 		meeting = j.Meeting.MeetingID
 		if err := enter(ctx, &guests, j, film, 300+200*float64(i)); err != nil {
 			return cost{}, err
@@ -212,7 +215,8 @@ func ffmpegCost(clips []string) (cost, error) {
 	graph += fmt.Sprintf("xstack=inputs=%d:layout=%s[s];[s]pad=1280:720:(ow-iw)/2:(oh-ih)/2[v];", len(clips), layout)
 	graph += fmt.Sprintf("%samix=inputs=%d,aformat=channel_layouts=stereo[a]", mix, len(clips))
 	args = append(args, "-filter_complex_threads", "1", "-filter_complex", graph, "-map", "[v]", "-map", "[a]", "-t", fmt.Sprint(span.Seconds()),
-		"-r", "30", "-c:v", "libx264", "-threads", "1", "-preset", "superfast", "-tune", "zerolatency", "-b:v", "2500k", "-maxrate", "2500k",
+		"-r", "30", "-c:v", "libx264", "-threads", "1", "-preset", "superfast", "-tune", "zerolatency", "-profile:v", "high",
+		"-x264-params", "scenecut=0:sliced-threads=0:qpmin=18", "-b:v", "2500k", "-maxrate", "2500k",
 		"-bufsize", "2500k", "-g", "60", "-c:a", "aac", "-aac_coder", "fast", "-b:a", "128k", "-f", "flv", "/dev/null")
 	cmd := exec.Command("ffmpeg", args...)
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -31,6 +31,6 @@ export function microphone(name, hertz) {
 // A camera that shows a slowly turning gradient of two colours.
 export function gradient(name, from, to) {
   const file = join(folder, `${name}-gradient.mjpeg`);
-  ffmpeg('-f', 'lavfi', '-i', `gradients=s=1280x720:r=30:d=10:c0=0x${from}:c1=0x${to}:n=2:speed=0.01`, '-pix_fmt', 'yuvj420p', '-q:v', '3', file);
+  ffmpeg('-f', 'lavfi', '-i', `gradients=s=640x360:r=15:d=10:c0=0x${from}:c1=0x${to}:n=2:speed=0.01`, '-pix_fmt', 'yuvj420p', '-q:v', '3', file);
   return file;
 }

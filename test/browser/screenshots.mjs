@@ -13,7 +13,7 @@ const bright = (rgb) => rgb !== null && Math.max(...rgb) > 60;
 
 const people = [
   { name: 'Clara', camera: gradient('Clara', 'f2b24c', '7a3b69'), microphone: microphone('Clara', 440) },
-  { name: 'Yusuf', camera: gradient('Yusuf', '2f6f9f', '0f2f3f'), microphone: microphone('Yusuf', 0) },
+  { name: 'Yusuf', camera: gradient('Yusuf', '6fb6d9', '3a6fa5'), microphone: microphone('Yusuf', 0) },
 ];
 const [clara, yusuf] = people;
 const server = await startBelfry('screenshots', ['--log-level', 'info']);
@@ -26,7 +26,7 @@ try {
   const watch = await clara.context.newPage();
   await watch.goto(new URL(await byId(clara.page, 'watch-link').getAttribute('href'), server.url).href);
   await eventually('the watch page plays both', () => seen(watch, '[data-testid=watch-video]', [0.6, 0.4, 0.2, 0.2]), bright, 30_000);
-  await eventually('the latency has settled', () => byId(watch, 'watch-latency').textContent(), (s) => /[01]\.\d s/.test(s ?? ''), 20_000);
+  await eventually('the latency has settled', () => byId(watch, 'watch-latency').textContent(), (s) => parseFloat(s) < 2.5, 60_000);
   await take(watch, 'watch');
   await watch.close();
   await take(clara.page, 'meeting');

@@ -27,6 +27,9 @@ type Config struct {
 
 const (
 	startLimit = 10 * time.Second
+	// diskLimit is how long a request may take whose caller has set no limit:
+	// every write waits for the disk, which may be slow for a while.
+	diskLimit = 30 * time.Second
 	// markerTTL is how long the trace of a removed key stays, so that writers
 	// who still hold its revision are told.
 	markerTTL = time.Hour
@@ -79,7 +82,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 		s.Close()
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 	}
-	s.js, err = jetstream.New(s.conn)
+	s.js, err = jetstream.New(s.conn, jetstream.WithDefaultTimeout(diskLimit))
 	if err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open JetStream: %w", err)
