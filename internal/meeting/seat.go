@@ -66,10 +66,6 @@ func newSeat(r *room, a Attendee, share bool, session *signal.Session) *seat {
 	}
 }
 
-// may says whether a capability lets the attendee send.
-func (c Capability) maySend() bool    { return c != Receive && c != None }
-func (c Capability) mayReceive() bool { return c != Send && c != None }
-
 func (s *seat) send(f *chime.Frame) { s.session.Send(chime.Append(nil, f)) }
 
 // post runs f on the room's loop, unless s is out before. It must not be

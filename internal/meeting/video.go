@@ -68,32 +68,14 @@ func (r *room) subscribe(s *seat, f *chime.SubscribeFrame) (rtc.Offer, signal.An
 	return offer, answer
 }
 
-// mayPublish says whether s may have its camera on. One that has, may.
-func (r *room) mayPublish(s *seat) bool {
-	if s.hidden || !s.attendee.Capabilities.Video.maySend() {
-		return false
-	}
-	return s.camera != nil || r.cameras() < r.cfg.MaxCameras
-}
-
-func (r *room) cameras() int {
-	n := 0
-	for _, s := range r.seats {
-		if s.camera != nil {
-			n++
-		}
-	}
-	return n
-}
-
 // source returns what s may receive under that stream id, nil if there is
 // nothing.
 func (r *room) source(s *seat, stream uint32) *sfu.Publisher {
-	if stream == 0 || !s.attendee.Capabilities.Video.mayReceive() {
+	if stream == 0 {
 		return nil
 	}
 	for _, other := range r.seats {
-		if other != s && other.camera != nil && other.camera.stream == stream {
+		if s.maySee(other) && other.camera != nil && other.camera.stream == stream {
 			return other.camera.source
 		}
 	}
@@ -171,18 +153,15 @@ func indexFrame(index *chime.IndexFrame) *chime.Frame {
 	return f
 }
 
-// index lists all cameras but s's own.
+// index lists all that s may see.
 func (r *room) index(s *seat) *chime.IndexFrame {
 	index := &chime.IndexFrame{
 		AtCapacity:      proto.Bool(!r.mayPublish(s)),
 		NumParticipants: proto.Uint32(uint32(r.connected())),
 	}
-	if !s.attendee.Capabilities.Video.mayReceive() {
-		return index
-	}
 	var shown []*seat
 	for _, other := range r.seats {
-		if other != s && other.camera != nil && other.camera.source != nil {
+		if s.maySee(other) && other.camera != nil && other.camera.source != nil {
 			shown = append(shown, other)
 		}
 	}
@@ -238,7 +217,7 @@ func (r *room) sendBitrates() {
 	for _, s := range r.seats {
 		var told []*chime.Bitrate
 		for _, x := range rates {
-			if x.of != s {
+			if s.maySee(x.of) {
 				told = append(told, x.bps)
 			}
 		}
