@@ -27,6 +27,8 @@ var benchmarks = []benchmark{
 	{"startup", "belfry serve until GET /healthz answers", startup},
 	{"join", "POST /api/join until the first audio packet, Go attendees", join},
 	{"connector", "live connector next to one ffmpeg process that does the same", liveConnector},
+	{"forward", "cost of a forwarded packet, next to LiveKit", forward},
+	{"arrivals", "joins at 20 a second and memory per guest, next to LiveKit", arrivals},
 	{"glass", "glass to glass: camera to watch page, Chromium", glass},
 }
 
