@@ -14,8 +14,9 @@ type answerSection struct {
 	direction  direction
 	formats    []chosen
 	extensions []extension
-	msid       string // "<stream> <track>", "" none
-	ssrc, rtx  uint32 // 0: none
+	layers     []string // ids of the simulcast encodings that are taken, nil: no simulcast
+	msid       string   // "<stream> <track>", "" none
+	ssrc, rtx  uint32   // 0: none
 }
 
 // An answerWriter writes answers. All that names the transport is the same
@@ -110,10 +111,10 @@ func (w *answerWriter) media(line func(string, ...any), s *answerSection) {
 	line("a=setup:passive")
 	line("a=mid:%s", m.mid)
 	for _, e := range s.extensions {
-		if e.direction == sendOnly {
-			line("a=extmap:%d/recvonly %s", e.id, e.uri)
-		} else {
+		if e.direction == "" {
 			line("a=extmap:%d %s", e.id, e.uri)
+		} else {
+			line("a=extmap:%d/%s %s", e.id, reverse(e.direction), e.uri)
 		}
 	}
 	line("a=%s", s.direction)
@@ -136,6 +137,12 @@ func (w *answerWriter) media(line func(string, ...any), s *answerSection) {
 			line("a=rtpmap:%d rtx/90000", f.rtx)
 			line("a=fmtp:%d apt=%d", f.rtx, f.typ)
 		}
+	}
+	for _, rid := range s.layers {
+		line("a=rid:%s recv", rid)
+	}
+	if len(s.layers) > 0 {
+		line("a=simulcast:recv %s", strings.Join(s.layers, ";"))
 	}
 	if s.ssrc == 0 {
 		return

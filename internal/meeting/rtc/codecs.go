@@ -7,21 +7,20 @@ import (
 	"belfry.live/belfry/internal/meeting/sfu"
 )
 
-// The header extensions that are read.
+// The header extensions that are read or written.
 const (
-	uriMID        = "urn:ietf:params:rtp-hdrext:sdes:mid"
-	uriAudioLevel = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
-	uriTWCC       = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+	uriMID         = "urn:ietf:params:rtp-hdrext:sdes:mid"
+	uriRID         = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+	uriRepairedRID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
+	uriAudioLevel  = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+	uriTWCC        = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 )
 
-// Feedback that is given or, on receive sections, understood.
+// Feedback that is given and understood.
 var (
-	audioFeedback   = []string{"transport-cc"}
-	cameraFeedback  = []string{"transport-cc", "ccm fir", "nack", "nack pli"}
-	receiveFeedback = []string{"ccm fir", "nack", "nack pli"}
+	audioFeedback = []string{"transport-cc"}
+	videoFeedback = []string{"goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"}
 )
-
-const opusParams = "minptime=10;useinbandfec=1"
 
 // A chosen format goes into the answer.
 type chosen struct {
@@ -33,25 +32,9 @@ type chosen struct {
 	video    sfu.Format
 }
 
-// chooseAudio returns the Opus format of a section, or nil.
-func chooseAudio(s *section) []chosen {
-	for i := range s.formats {
-		f := &s.formats[i]
-		if f.name == "opus" && f.clock == 48000 && f.channels == 2 {
-			return []chosen{{
-				typ:      f.typ,
-				rtpmap:   "opus/48000/2",
-				params:   opusParams,
-				feedback: common(f.feedback, audioFeedback),
-			}}
-		}
-	}
-	return nil
-}
-
 // chooseVideo returns the video formats of a section that are forwarded, in
 // the client's order, so its preference stays.
-func chooseVideo(s *section, feedback []string) []chosen {
+func chooseVideo(s *section) []chosen {
 	var list []chosen
 	for i := range s.formats {
 		f := &s.formats[i]
@@ -64,7 +47,7 @@ func chooseVideo(s *section, feedback []string) []chosen {
 			rtx:      rtxOf(s, f.typ),
 			rtpmap:   video.Codec.String() + "/90000",
 			params:   params,
-			feedback: common(f.feedback, feedback),
+			feedback: common(f.feedback, videoFeedback),
 			video:    video,
 		})
 	}
@@ -118,15 +101,50 @@ func common(theirs, ours []string) []string {
 	return list
 }
 
-// chooseExtensions returns the header extensions to accept on a section.
-func chooseExtensions(s *section, receive bool) []extension {
+// A sectionKind is what a section is for.
+type sectionKind uint8
+
+const (
+	audioSection sectionKind = iota
+	cameraSection
+	receiveSection
+)
+
+// chooseExtensions returns the header extensions to accept on a section. Those
+// of a camera are the same whether it is on or off, and in simulcast or not:
+// browsers do not offer again what was once left out.
+//
+// Not among them is video-layers-allocation: a client that has it changes its
+// layers without an offer.
+func chooseExtensions(s *section, kind sectionKind) []extension {
 	var list []extension
 	for _, e := range s.extensions {
-		ours := e.uri == uriMID ||
-			e.uri == uriAudioLevel && s.kind == "audio" ||
-			e.uri == uriTWCC && !receive
+		ours := false
+		switch e.uri {
+		case uriMID, uriTWCC:
+			ours = true
+		case uriAudioLevel:
+			ours = kind == audioSection
+		case uriRID, uriRepairedRID:
+			ours = kind == cameraSection
+		}
 		// Ids above 14 need two-byte headers, which nobody sends for these.
-		if !ours || e.id > 14 || e.direction != "" && !e.direction.sends() {
+		if !ours || e.id > 14 {
+			continue
+		}
+		// "sendonly" of a section that is only received is of no use, nor is
+		// the opposite.
+		switch e.direction {
+		case "", sendRecv:
+		case sendOnly:
+			if kind == receiveSection {
+				continue
+			}
+		case recvOnly:
+			if kind != receiveSection {
+				continue
+			}
+		default:
 			continue
 		}
 		list = append(list, e)

@@ -62,26 +62,30 @@ func (f *feedback) tick(now time.Time) {
 	in := &p.in
 	var twccPackets []rtcp.Packet
 	in.mu.Lock()
-	ssrc := in.video.ssrc
-	f.seqs = in.video.ask(f.seqs[:0], now, in.rtt)
-	lost := in.video.lost()
 	if in.heard && now.Sub(f.lastTWCC) >= twccInterval {
 		f.lastTWCC, in.heard = now, false
 		twccPackets = in.twcc.BuildFeedbackPacket()
 	}
 	in.mu.Unlock()
 
-	if len(f.seqs) > 0 {
-		p.sendNACK(ssrc, f.seqs)
-	}
 	for _, pkt := range twccPackets {
 		p.sendRTCP(pkt)
 	}
-	if pub := p.video.current(); pub != nil {
-		if lost {
-			pub.RequestKeyFrame()
+	for i := 0; ; i++ {
+		d, ok := p.video.due(i, f.seqs, now)
+		if !ok {
+			break
 		}
-		pub.Tick(now)
+		if f.seqs = d.seqs; len(f.seqs) > 0 {
+			p.sendNACK(d.ssrc, f.seqs)
+		}
+		if d.publisher == nil {
+			continue
+		}
+		if d.lost {
+			d.publisher.RequestKeyFrame()
+		}
+		d.publisher.Tick(now)
 	}
 	f.report(now)
 }
@@ -132,13 +136,8 @@ func (p *Peer) senderReports(now time.Time) []sfu.Report {
 // report, or in a report of its own.
 func (p *Peer) addReceiverReports(packets []rtcp.Packet, now time.Time) []rtcp.Packet {
 	var blocks []rtcp.ReceptionReport
-	p.in.mu.Lock()
-	for _, r := range []*receiver{&p.in.audio, &p.in.video} {
-		if b, ok := r.report(now); ok {
-			blocks = append(blocks, b)
-		}
-	}
-	p.in.mu.Unlock()
+	blocks = p.in.audio.report(blocks, now)
+	blocks = p.video.report(blocks, now)
 	if len(blocks) == 0 {
 		return packets
 	}
@@ -162,15 +161,4 @@ func (p *Peer) sendNACK(ssrc uint32, seqs []uint16) {
 		MediaSSRC:  ssrc,
 		Nacks:      rtcp.NackPairsFromSequenceNumbers(seqs),
 	})
-}
-
-// askForKeyFrame is called by the publisher, from any goroutine.
-func (p *Peer) askForKeyFrame() {
-	p.in.mu.Lock()
-	ssrc := p.in.video.ssrc
-	p.in.mu.Unlock()
-	if ssrc == 0 {
-		return
-	}
-	p.sendRTCP(&rtcp.PictureLossIndication{SenderSSRC: p.out.audioSSRC, MediaSSRC: ssrc})
 }

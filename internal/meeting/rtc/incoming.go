@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"belfry.live/belfry/internal/meeting/sfu"
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -19,14 +18,27 @@ const (
 	// readBuffer takes any datagram the ICE library passes on.
 	readBuffer = 8192
 
-	// maxIncomingSSRCs is how many streams one client may ever send: each
-	// leaves some state behind. A browser has one for audio and, per layer
-	// and its retransmissions, one for video.
+	// One client may bring maxIncomingSSRCs streams at once, and another one
+	// every ten seconds: each leaves some state behind for as long as the
+	// client stays. A browser has one for audio and two for each layer of the
+	// camera.
 	maxIncomingSSRCs = 64
+	newSSRCsPerSec   = 0.1
 
-	// ssrcSilence is how long the camera's stream must have said nothing
-	// before another one may take its place.
-	ssrcSilence = 500 * time.Millisecond
+	// maxControlSSRCs is the same for the senders of control packets, of
+	// which Firefox has one for each section.
+	maxControlSSRCs = 128
+
+	// What one client may send: a camera with three layers is 4 Mbit/s, a
+	// content share 2.5, and tests of the bandwidth may double that. More
+	// would have to go out to everybody who watches.
+	maxUplinkBytes    = 3 << 20 // a second, and at once
+	maxUplinkPackets  = 4000    // a second, and at once
+	maxControlPackets = 2000    // a second, and at once
+
+	// maxResendRequests is how many packets one client may ask for again in a
+	// second: a fifth of 25 videos, several times over.
+	maxResendRequests = 5000
 )
 
 // Why an incoming packet was not used.
@@ -36,38 +48,56 @@ const (
 	dropUnauthentic         // decryption failed, or seen before
 	dropTooManySSRCs        // see maxIncomingSSRCs
 	dropCameraOff
-	dropOtherSSRC // a second stream beside that of the camera
+	dropOtherSSRC  // another stream beside the one that is heard
+	dropUnknownRID // a new stream that is none of the agreed encodings
+	dropBadRED     // redundant audio that cannot be read
+	dropTooMuch    // see maxUplinkBytes and the others
 	dropReasons
 )
 
 // An incoming is what comes from the client.
 type incoming struct {
-	ciphers atomic.Pointer[cipherPair] // nil before DTLS is done
-	dropped [dropReasons]atomic.Uint64
+	ciphers   atomic.Pointer[cipherPair] // nil before DTLS is done
+	dropped   [dropReasons]atomic.Uint64
+	recovered atomic.Uint64 // audio frames found in redundant packets
+	rttNanos  atomic.Int64
 
-	// Touched by the read loop alone.
-	header   rtp.Header
-	packet   rtp.Packet
-	plain    []byte
-	known    map[uint32]struct{}
-	seqs     []uint16
-	cameraAt time.Time // when the camera's stream last said something
+	// Touched by the one that takes packets.
+	header       rtp.Header
+	plain        []byte
+	seqs         []uint16
+	known        map[uint32]struct{} // SSRCs of media
+	knownControl map[uint32]struct{} // and of control packets
+	newSSRCs     allowance
+	newControl   allowance
+	bytes        allowance
+	packets      allowance
+	control      allowance
+	resends      allowance
+
+	audio microphone
 
 	mu    sync.Mutex // guards what follows
-	audio receiver
-	video receiver
-	rtt   time.Duration
 	twcc  *twcc.Recorder
 	heard bool // packets for the next feedback
 }
 
-func (in *incoming) init() {
+func (in *incoming) init(p *Peer) {
 	in.plain = make([]byte, 0, readBuffer)
 	in.known = make(map[uint32]struct{})
-	in.audio = receiver{clock: 48000}
-	in.video = receiver{clock: 90000, nack: true}
-	in.rtt = defaultRTT
+	in.knownControl = make(map[uint32]struct{})
+	in.newSSRCs = newAllowance(newSSRCsPerSec, maxIncomingSSRCs)
+	in.newControl = newAllowance(newSSRCsPerSec, maxControlSSRCs)
+	in.bytes = newAllowance(maxUplinkBytes, maxUplinkBytes)
+	in.packets = newAllowance(maxUplinkPackets, maxUplinkPackets)
+	in.control = newAllowance(maxControlPackets, maxControlPackets)
+	in.resends = newAllowance(maxResendRequests, maxResendRequests)
+	in.rttNanos.Store(int64(defaultRTT))
+	in.audio.init(p)
 }
+
+// rtt returns the smoothed round trip time.
+func (in *incoming) rtt() time.Duration { return time.Duration(in.rttNanos.Load()) }
 
 func (in *incoming) open(c cipherPair) { in.ciphers.Store(&c) }
 
@@ -110,8 +140,12 @@ func (p *Peer) readRTP(b []byte, now time.Time) {
 		in.dropped[dropUnknownType].Add(1)
 		return
 	}
+	if !in.packets.take(1, now) || !in.bytes.take(float64(len(b)), now) {
+		in.dropped[dropTooMuch].Add(1)
+		return
+	}
 	_, known := in.known[h.SSRC]
-	if !known && len(in.known) == maxIncomingSSRCs {
+	if !known && !in.newSSRCs.has(now) {
 		in.dropped[dropTooManySSRCs].Add(1)
 		return
 	}
@@ -121,6 +155,7 @@ func (p *Peer) readRTP(b []byte, now time.Time) {
 		return
 	}
 	if !known {
+		in.newSSRCs.take(1, now)
 		in.known[h.SSRC] = struct{}{}
 	}
 	p.takeRTP(h, plain[start:], now)
@@ -149,85 +184,16 @@ func (p *Peer) takeRTP(h *rtp.Header, payload []byte, now time.Time) {
 	}
 	switch t := plan.types[h.PayloadType&0x7f]; t.kind {
 	case audioRTP:
-		p.readAudio(plan, h, payload, now)
+		in.audio.read(p, plan, h, payload, false, now)
+	case audioRED:
+		in.audio.read(p, plan, h, payload, true, now)
 	case videoRTP:
-		p.readVideo(plan, h, payload, t.format, now)
+		p.video.read(plan, h, payload, t.format, now)
 	case videoRTX:
-		p.readRTX(plan, h, payload, t, now)
+		p.video.readAgain(plan, h, payload, t.format, now)
 	default:
 		in.dropped[dropUnknownType].Add(1)
 	}
-}
-
-func (p *Peer) readAudio(plan *plan, h *rtp.Header, payload []byte, now time.Time) {
-	in := &p.in
-	in.mu.Lock()
-	if in.audio.ssrc != h.SSRC {
-		in.audio = receiver{ssrc: h.SSRC, clock: in.audio.clock}
-	}
-	in.audio.push(h.SequenceNumber, h.Timestamp, now)
-	in.mu.Unlock()
-	if p.ev.Audio == nil || len(payload) == 0 {
-		return
-	}
-	level := uint8(LevelUnknown)
-	if id := plan.audioLevel; id != 0 {
-		if e := h.GetExtension(id); len(e) >= 1 {
-			level = e[0] & 0x7f
-		}
-	}
-	in.packet.Header, in.packet.Payload = *h, payload
-	p.ev.Audio(&in.packet, level, now)
-}
-
-// readVideo takes a packet of the camera.
-func (p *Peer) readVideo(plan *plan, h *rtp.Header, payload []byte, f sfu.Format, now time.Time) {
-	in := &p.in
-	if in.video.ssrc != h.SSRC {
-		if len(payload) == 0 || in.video.ssrc != 0 && h.SSRC != plan.cameraSSRC && now.Sub(in.cameraAt) < ssrcSilence {
-			in.dropped[dropOtherSSRC].Add(1)
-			return
-		}
-	}
-	pub := p.video.source()
-	if pub == nil {
-		in.dropped[dropCameraOff].Add(1)
-		return
-	}
-	in.cameraAt = now
-	in.seqs = in.seqs[:0]
-	in.mu.Lock()
-	if in.video.ssrc != h.SSRC {
-		in.video = receiver{ssrc: h.SSRC, clock: in.video.clock, nack: true}
-	}
-	if in.video.push(h.SequenceNumber, h.Timestamp, now) {
-		in.seqs = in.video.ask(in.seqs, now, in.rtt)
-	}
-	in.mu.Unlock()
-	if len(in.seqs) > 0 {
-		p.sendNACK(h.SSRC, in.seqs)
-	}
-	pub.Write(h, payload, f, now)
-}
-
-// readRTX takes a packet the camera has sent again (RFC 4588, section 4). One
-// without a payload only tests the bandwidth.
-func (p *Peer) readRTX(plan *plan, h *rtp.Header, payload []byte, t payloadType, now time.Time) {
-	in := &p.in
-	pub := p.video.current()
-	if pub == nil || len(payload) <= 2 || in.video.ssrc == 0 {
-		return
-	}
-	if media, ok := plan.repairs[h.SSRC]; ok && media != in.video.ssrc {
-		in.dropped[dropOtherSSRC].Add(1)
-		return
-	}
-	h.SequenceNumber = binary.BigEndian.Uint16(payload)
-	h.SSRC = in.video.ssrc
-	in.mu.Lock()
-	in.video.recovered(h.SequenceNumber)
-	in.mu.Unlock()
-	pub.Write(h, payload[2:], t.format, now)
 }
 
 // readRTCP decrypts a compound packet and acts on it.
@@ -237,10 +203,28 @@ func (p *Peer) readRTCP(b []byte, now time.Time) {
 		p.in.dropped[dropBeforeKeys].Add(1)
 		return
 	}
+	if len(b) < 8 {
+		p.in.dropped[dropUnknownType].Add(1)
+		return
+	}
+	if !p.in.control.take(1, now) || !p.in.bytes.take(float64(len(b)), now) {
+		p.in.dropped[dropTooMuch].Add(1)
+		return
+	}
+	sender := binary.BigEndian.Uint32(b[4:])
+	_, known := p.in.knownControl[sender]
+	if !known && !p.in.newControl.has(now) {
+		p.in.dropped[dropTooManySSRCs].Add(1)
+		return
+	}
 	plain, err := ciphers.rtcp.DecryptRTCP(p.in.plain[:0], b, nil)
 	if err != nil {
 		p.in.dropped[dropUnauthentic].Add(1)
 		return
+	}
+	if !known {
+		p.in.newControl.take(1, now)
+		p.in.knownControl[sender] = struct{}{}
 	}
 	p.takeRTCP(plain, now)
 }
@@ -252,9 +236,7 @@ func (p *Peer) takeRTCP(plain []byte, now time.Time) {
 		p.in.dropped[dropUnknownType].Add(1)
 		return
 	}
-	p.in.mu.Lock()
-	rtt := p.in.rtt
-	p.in.mu.Unlock()
+	rtt := p.in.rtt()
 	plan := p.plan.Load()
 	for _, pkt := range list {
 		switch r := pkt.(type) {
@@ -267,6 +249,10 @@ func (p *Peer) takeRTCP(plain []byte, now time.Time) {
 			if s := plan.subscribers[r.MediaSSRC]; s != nil {
 				for _, pair := range r.Nacks {
 					pair.Range(func(seq uint16) bool {
+						if !p.in.resends.take(1, now) {
+							p.in.dropped[dropTooMuch].Add(1)
+							return false
+						}
 						s.Resend(seq, now, rtt)
 						return true
 					})
@@ -287,24 +273,10 @@ func (p *Peer) takeRTCP(plain []byte, now time.Time) {
 }
 
 func (p *Peer) senderReport(r *rtcp.SenderReport, now time.Time) {
-	in := &p.in
-	in.mu.Lock()
-	audio := in.audio.started && r.SSRC == in.audio.ssrc
-	video := in.video.started && r.SSRC == in.video.ssrc
-	switch {
-	case audio:
-		in.audio.senderReport(r.NTPTime, now)
-	case video:
-		in.video.senderReport(r.NTPTime, now)
-	}
-	in.mu.Unlock()
-	switch {
-	case audio && p.ev.AudioReport != nil:
+	if !p.in.audio.senderReport(r, now) {
+		p.video.senderReport(r, now)
+	} else if p.ev.AudioReport != nil {
 		p.ev.AudioReport(fromNTP(r.NTPTime), r.RTPTime)
-	case video:
-		if pub := p.video.current(); pub != nil {
-			pub.SenderReport(fromNTP(r.NTPTime), r.RTPTime)
-		}
 	}
 }
 
@@ -321,9 +293,7 @@ func (p *Peer) measureRTT(reports []rtcp.ReceptionReport, now time.Time) {
 		if rtt < 0 || rtt > 10*time.Second {
 			continue
 		}
-		p.in.mu.Lock()
-		p.in.rtt = (7*p.in.rtt + rtt) / 8
-		p.in.mu.Unlock()
+		p.in.rttNanos.Store(int64((7*p.in.rtt() + rtt) / 8))
 		return
 	}
 }

@@ -21,8 +21,9 @@ func newPublishingPeer(t testing.TB) *Peer {
 	p := newSDPPeer()
 	p.connected = true
 	p.notes = newNotifier()
-	p.video.switchTo(true)
-	if _, _, err := p.answerTo(string(text), true, p.video.source()); err != nil {
+	p.video.agree(true, nil)
+	source := p.video.publish(p.video.layers[0])
+	if _, _, err := p.answerTo(string(text), true, source); err != nil {
 		t.Fatal(err)
 	}
 	return p

@@ -14,6 +14,7 @@ type payloadKind uint8
 const (
 	notAgreed payloadKind = iota
 	audioRTP
+	audioRED
 	videoRTP
 	videoRTX
 )
@@ -26,11 +27,21 @@ type payloadType struct {
 // A plan is what the last offer and answer have agreed on. The packet path
 // reads it without a lock, so it is never changed.
 type plan struct {
-	types       [128]payloadType
-	audioLevel  uint8 // ids of header extensions, 0: none
-	twcc        uint8
+	types [128]payloadType
+	opus  uint8 // payload type
+
+	// Ids of header extensions, 0: none.
+	audioLevel       uint8
+	twcc             uint8 // of what the client sends
+	twccSend         uint8 // of what it receives
+	mid              uint8 // of the camera's, as the next two
+	rid, repairedRID uint8
+
 	camera      bool
-	cameraSSRC  uint32            // as declared, 0: not
+	cameraMID   string
+	layers      []string          // ids of the camera's encodings, nil: no simulcast
+	audioSSRC   uint32            // as declared, 0: not
+	cameraSSRC  uint32            // the same
 	repairs     map[uint32]uint32 // RTX SSRC -> media SSRC, as declared
 	subscribers map[uint32]*sfu.Subscriber
 }
@@ -105,6 +116,7 @@ type negotiation struct {
 	tracks    []Track
 	plan      *plan
 	audioType uint32 // for the mix, or noType
+	stereo    bool   // the client wants the mix in stereo
 	receives  map[string]*receive
 }
 
@@ -119,21 +131,18 @@ func (n *negotiation) decide(o Offer) error {
 		switch {
 		case m.kind == "audio" && !audio && !m.stopped(n.offer.bundle):
 			audio = true
-			if s.formats = chooseAudio(m); len(s.formats) == 0 {
+			v := chooseAudio(m)
+			if s.formats = v.formats; len(s.formats) == 0 {
 				return offerError("no Opus in section %q", m.mid)
 			}
-			n.decideAudio(&s)
+			n.decideAudio(&s, v)
 		case m.kind == "video":
 			index := videos
 			videos++
 			if m.stopped(n.offer.bundle) {
 				break
 			}
-			feedback := receiveFeedback
-			if index == 0 {
-				feedback = cameraFeedback
-			}
-			if s.formats = chooseVideo(m, feedback); len(s.formats) == 0 {
+			if s.formats = chooseVideo(m); len(s.formats) == 0 {
 				break
 			}
 			if index == 0 {
@@ -151,28 +160,46 @@ func (n *negotiation) decide(o Offer) error {
 	return nil
 }
 
-func (n *negotiation) decideAudio(s *answerSection) {
+func (n *negotiation) decideAudio(s *answerSection, v voice) {
 	m := s.offered
 	s.rejected = false
-	s.extensions = chooseExtensions(m, false)
+	s.extensions = chooseExtensions(m, audioSection)
 	s.direction = reverse(m.direction)
 	if m.direction.receives() {
 		s.msid, s.ssrc = "audio audio", n.peer.out.audioSSRC
-		n.audioType = uint32(s.formats[0].typ)
+		n.audioType = uint32(v.opus)
+		n.stereo = v.stereo
+		n.plan.twccSend = extensionID(s.extensions, uriTWCC)
 	}
 	if m.direction.sends() {
-		n.plan.types[s.formats[0].typ] = payloadType{kind: audioRTP}
+		n.plan.types[v.opus] = payloadType{kind: audioRTP}
+		if v.red != 0 {
+			n.plan.types[v.red] = payloadType{kind: audioRED}
+		}
+		n.plan.opus = v.opus
 		n.plan.audioLevel = extensionID(s.extensions, uriAudioLevel)
 		n.plan.twcc = extensionID(s.extensions, uriTWCC)
+		if len(m.ssrcs) > 0 {
+			n.plan.audioSSRC = m.ssrcs[0]
+		}
 	}
 }
 
 // decideCamera answers the first video section. An answer of sendrecv, though
-// nothing is sent, lets the client's choice of codec count.
+// nothing is sent, lets the client's choice of codec count. Simulcast is taken
+// even while the camera is off: browsers take an answer without it for good.
 func (n *negotiation) decideCamera(s *answerSection, publish bool) {
 	m := s.offered
 	s.rejected = false
-	s.extensions = chooseExtensions(m, false)
+	s.extensions = chooseExtensions(m, cameraSection)
+	n.plan.cameraMID = m.mid
+	n.plan.mid = extensionID(s.extensions, uriMID)
+	n.plan.rid = extensionID(s.extensions, uriRID)
+	n.plan.repairedRID = extensionID(s.extensions, uriRepairedRID)
+	if n.plan.rid != 0 {
+		s.layers = m.simulcast.layers()
+		n.plan.layers = s.layers
+	}
 	s.direction = inactive
 	if !publish || !m.direction.sends() {
 		return
@@ -197,7 +224,7 @@ func (n *negotiation) decideCamera(s *answerSection, publish bool) {
 func (n *negotiation) decideReceive(s *answerSection, index int, source *sfu.Publisher) {
 	m := s.offered
 	s.rejected = false
-	s.extensions = chooseExtensions(m, true)
+	s.extensions = chooseExtensions(m, receiveSection)
 	s.direction = inactive
 	types := make([]sfu.PayloadType, len(s.formats))
 	for i, f := range s.formats {
@@ -232,6 +259,9 @@ func (n *negotiation) decideReceive(s *answerSection, index int, source *sfu.Pub
 	if slices.ContainsFunc(types, func(t sfu.PayloadType) bool { return t.RTX != 0 }) {
 		s.rtx = r.rtx
 	}
+	if id := extensionID(s.extensions, uriTWCC); id != 0 {
+		n.plan.twccSend = id
+	}
 	n.plan.subscribers[r.ssrc] = r.subscriber
 	n.tracks = append(n.tracks, Track{MID: m.mid, SSRC: r.ssrc, Section: index})
 }
@@ -248,7 +278,8 @@ func (n *negotiation) apply() {
 	}
 	p.plan.Store(n.plan)
 	p.out.audioType.Store(n.audioType)
-	p.video.switchTo(n.plan.camera)
+	p.stereo.Store(n.stereo)
+	p.video.agree(n.plan.camera, n.plan.layers)
 	for mid, old := range p.receives {
 		if r := n.receives[mid]; r == nil || r.subscriber != old.subscriber {
 			old.subscriber.Close()

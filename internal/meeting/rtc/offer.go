@@ -15,6 +15,8 @@ const (
 	maxFormats    = 128 // of one section; there are no more payload types
 	maxExtensions = 64  // of one section
 	maxSSRCs      = 64  // of one section
+	maxFeedback   = 16  // kinds of feedback of one format
+	maxLine       = 4096
 	maxToken      = 64  // bytes of a mid, a ufrag and the like
 	maxSecret     = 256 // bytes of an ICE password (RFC 8839, section 5.4)
 )
@@ -71,6 +73,7 @@ type section struct {
 	extensions []extension
 	repairs    map[uint32]uint32 // SSRC of retransmissions -> SSRC of the media (ssrc-group:FID)
 	ssrcs      []uint32
+	simulcast  simulcast
 
 	credentials
 }
@@ -126,6 +129,9 @@ func parseOffer(sdp string) (*offer, error) {
 		line = strings.TrimSuffix(line, "\r")
 		if line == "" {
 			continue
+		}
+		if len(line) > maxLine {
+			return nil, offerError("line %d: longer than %d bytes", n, maxLine)
 		}
 		if len(line) < 2 || line[1] != '=' {
 			return nil, offerError("line %d: no type", n)
@@ -300,6 +306,10 @@ func (s *section) parseAttribute(name, value string) error {
 		}
 	case "ssrc-group":
 		s.parseSSRCGroup(value)
+	case "rid":
+		s.simulcast.parseRID(value)
+	case "simulcast":
+		s.simulcast.parseSimulcast(value)
 	}
 	return nil
 }
@@ -310,7 +320,7 @@ func (s *section) parseFormat(name, value string) error {
 	number, rest, _ := strings.Cut(value, " ")
 	if number == "*" && name == "rtcp-fb" {
 		for i := range s.formats {
-			s.formats[i].feedback = append(s.formats[i].feedback, rest)
+			s.formats[i].addFeedback(rest)
 		}
 		return nil
 	}
@@ -341,9 +351,15 @@ func (s *section) parseFormat(name, value string) error {
 	case "fmtp":
 		f.params = rest
 	case "rtcp-fb":
-		f.feedback = append(f.feedback, rest)
+		f.addFeedback(rest)
 	}
 	return nil
+}
+
+func (f *format) addFeedback(kind string) {
+	if len(f.feedback) < maxFeedback {
+		f.feedback = append(f.feedback, kind)
+	}
 }
 
 // parseExtension reads <id>[/<direction>] <uri> ...

@@ -37,7 +37,7 @@ func newSDPPeer() *Peer {
 		receives: make(map[string]*receive),
 	}
 	p.out.init()
-	p.in.init()
+	p.in.init(p)
 	p.video.peer = p
 	p.plan.Store(new(plan))
 	return p

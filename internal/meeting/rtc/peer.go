@@ -29,10 +29,11 @@ type Peer struct {
 	closing  chan struct{} // closed when Close begins
 	tasks    sync.WaitGroup
 
-	in    incoming
-	out   outgoing
-	plan  atomic.Pointer[plan] // what is agreed; never changed, only replaced
-	video camera
+	in     incoming
+	out    outgoing
+	plan   atomic.Pointer[plan] // what is agreed; never changed, only replaced
+	video  camera
+	stereo atomic.Bool // the client wants the mix in stereo
 
 	negotiating sync.Mutex // held by Negotiate; guards what follows
 	writer      answerWriter
@@ -65,7 +66,7 @@ func (t *Transport) NewPeer(ev Events, log *slog.Logger) (*Peer, error) {
 		receives: make(map[string]*receive),
 	}
 	p.out.init()
-	p.in.init()
+	p.in.init(p)
 	p.video.peer = p
 	p.plan.Store(new(plan))
 	if err := p.newAgent(); err != nil {
@@ -225,7 +226,7 @@ func (p *Peer) finish() {
 		r.subscriber.Close()
 	}
 	p.out.shut()
-	p.video.switchTo(false)
+	p.video.agree(false, p.plan.Load().layers)
 }
 
 // Close ends the peer and waits for its goroutines.

@@ -7,6 +7,7 @@ type Stats struct {
 	RTT            time.Duration // smoothed; a guess before the client's first report
 	AudioReceived  int64         // packets
 	AudioLost      int64
+	AudioRecovered uint64 // lost frames that redundant packets brought
 	AudioSent      uint32
 	AudioDropped   uint64            // mix frames there was no room for
 	WriteFailed    uint64            // packets the network did not take
@@ -30,6 +31,9 @@ var dropNames = [dropReasons]string{
 	dropTooManySSRCs: "too_many_ssrcs",
 	dropCameraOff:    "camera_off",
 	dropOtherSSRC:    "other_ssrc",
+	dropUnknownRID:   "unknown_rid",
+	dropBadRED:       "bad_red",
+	dropTooMuch:      "too_much",
 }
 
 // Stats returns the counters.
@@ -42,13 +46,9 @@ func (p *Peer) Stats() Stats {
 	for i, name := range dropNames {
 		s.ReceiveDropped[name] = p.in.dropped[i].Load()
 	}
-	p.in.mu.Lock()
-	s.RTT = p.in.rtt
-	if r := &p.in.audio; r.started {
-		s.AudioReceived = r.received
-		s.AudioLost = max(r.highest-r.first+1-r.received, 0)
-	}
-	p.in.mu.Unlock()
+	s.RTT = p.in.rtt()
+	s.AudioRecovered = p.in.recovered.Load()
+	s.AudioReceived, s.AudioLost = p.in.audio.counts()
 	p.out.mix.Lock()
 	s.AudioSent = p.out.mix.packets
 	p.out.mix.Unlock()
