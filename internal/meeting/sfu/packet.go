@@ -77,6 +77,12 @@ type Outgoing struct {
 	Again       bool
 	OriginalSeq uint16
 
+	// TWCC is the id of the transport-wide sequence number extension and
+	// TWCCSeq what it says. The sender sets both when the packet goes out; id
+	// 0 is none.
+	TWCC    uint8
+	TWCCSeq uint16
+
 	pictureID uint16 // VP8: what to write in place of the publisher's
 	tl0       uint8
 }
@@ -89,16 +95,21 @@ type Outgoing struct {
 //	|V=2|P|X|  CC   |M|     PT      |       sequence number         |
 //	|                           timestamp                           |
 //	|                             SSRC                              |
+//	|  header extensions                                            |
 //	|  original sequence number, RTX only    | payload ...
 func (o *Outgoing) Append(b []byte) []byte {
-	second := o.Type
+	first, second := byte(0x80), o.Type
+	if o.TWCC != 0 {
+		first |= 0x10
+	}
 	if o.Marker {
 		second |= 0x80
 	}
-	b = append(b, 0x80, second)
+	b = append(b, first, second)
 	b = binary.BigEndian.AppendUint16(b, o.Seq)
 	b = binary.BigEndian.AppendUint32(b, o.Timestamp)
 	b = binary.BigEndian.AppendUint32(b, o.SSRC)
+	b = o.appendExtensions(b)
 	if o.Again {
 		b = binary.BigEndian.AppendUint16(b, o.OriginalSeq)
 	}
@@ -111,9 +122,20 @@ func (o *Outgoing) Append(b []byte) []byte {
 	return b
 }
 
+// appendExtensions appends the header extensions (RFC 8285, section 4.2).
+func (o *Outgoing) appendExtensions(b []byte) []byte {
+	if o.TWCC == 0 {
+		return b
+	}
+	return append(b, 0xbe, 0xde, 0, 1, o.TWCC<<4|1, byte(o.TWCCSeq>>8), byte(o.TWCCSeq), 0)
+}
+
 // Size returns the length of the appended packet.
 func (o *Outgoing) Size() int {
 	n := rtpHeader + o.Packet.size
+	if o.TWCC != 0 {
+		n += 8
+	}
 	if o.Again {
 		n += 2
 	}

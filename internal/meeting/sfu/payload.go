@@ -10,6 +10,8 @@ const (
 	NoCodec Codec = iota
 	VP8
 	H264
+	VP9
+	AV1
 )
 
 // String returns the name of the codec in SDP.
@@ -19,6 +21,10 @@ func (c Codec) String() string {
 		return "VP8"
 	case H264:
 		return "H264"
+	case VP9:
+		return "VP9"
+	case AV1:
+		return "AV1"
 	}
 	return "none"
 }
@@ -26,8 +32,11 @@ func (c Codec) String() string {
 // A Format is a codec with those of its parameters that a receiver must have
 // agreed to.
 type Format struct {
-	Codec   Codec
-	Profile uint16 // H.264: profile_idc and the constraint bits, as in profile-level-id
+	Codec Codec
+
+	// Profile is of H.264 profile_idc and the constraint bits as in
+	// profile-level-id, of VP9 profile-id, of AV1 profile.
+	Profile uint16
 }
 
 // A payloadInfo is what forwarding needs to know of a payload.

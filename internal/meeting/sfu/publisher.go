@@ -37,13 +37,28 @@ type PublisherConfig struct {
 	// AskForKeyFrame sends a request (PLI) to the client. It is called from
 	// any goroutine, must not block and must not call the publisher.
 	AskForKeyFrame func()
+
+	// RID names the simulcast encoding, "" if there is only one.
+	RID string
+
+	// Source is shared by the publishers of one picture: they are layers of
+	// it. Nil: there are no others.
+	Source *Source
+
+	// DependencyDescriptor is the id under which the client sends that header
+	// extension, 0 if it does not.
+	DependencyDescriptor uint8
 }
 
 // A Publisher is one published video source, from the moment its camera was
 // switched on until it is switched off. Write, SenderReport and Tick come from
 // one peer; everything else from anywhere.
 type Publisher struct {
-	ask func() // fixed by NewPublisher
+	// Fixed by NewPublisher.
+	ask        func()
+	rid        string
+	source     *Source
+	descriptor uint8
 
 	subscribers atomic.Pointer[[]*Subscriber] // copied on change, under mu
 
@@ -70,8 +85,18 @@ type Publisher struct {
 
 // NewPublisher returns a publisher without packets and subscribers.
 func NewPublisher(cfg PublisherConfig) *Publisher {
-	return &Publisher{ask: cfg.AskForKeyFrame}
+	source := cfg.Source
+	if source == nil {
+		source = new(Source)
+	}
+	return &Publisher{ask: cfg.AskForKeyFrame, rid: cfg.RID, source: source, descriptor: cfg.DependencyDescriptor}
 }
+
+// RID returns the name of the simulcast encoding, "" if there is only one.
+func (p *Publisher) RID() string { return p.rid }
+
+// Source returns what all layers of this picture have in common.
+func (p *Publisher) Source() *Source { return p.source }
 
 // Codec returns the codec of the newest packet.
 func (p *Publisher) Codec() Codec { return p.Format().Codec }
@@ -93,6 +118,17 @@ type Stats struct {
 	Duplicates    uint64  // packets that came twice
 	Late          uint64  // packets too old for the cache
 	TooLong       uint64  // packets longer than MaxPayload
+
+	Active bool         // packets came within the last second
+	Layers []LayerStats // what can be chosen by Target, from least to most; not to be changed
+}
+
+// LayerStats say what choosing a layer gives.
+type LayerStats struct {
+	Spatial, Temporal int
+	Bitrate           int // bit/s, with the layers it needs
+	Width, Height     int // 0: not known yet
+	FrameRate         float64
 }
 
 // Stats returns the current measurements.

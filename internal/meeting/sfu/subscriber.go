@@ -26,6 +26,10 @@ type SubscriberConfig struct {
 	SSRC         uint32
 	RTXSSRC      uint32
 	PayloadTypes []PayloadType // in the peer's order
+
+	// DependencyDescriptor is the id under which the peer takes that header
+	// extension, 0 if it does not.
+	DependencyDescriptor uint8
 }
 
 const (
@@ -109,7 +113,11 @@ func (s *Subscriber) Source() *Publisher {
 
 // SetSource makes p the publisher that is forwarded, from its next key frame
 // on. Nil is none.
-func (s *Subscriber) SetSource(p *Publisher) {
+func (s *Subscriber) SetSource(p *Publisher) { s.SetTarget(Whole(p)) }
+
+// SetTarget says what to forward: from the next key frame on.
+func (s *Subscriber) SetTarget(t Target) {
+	p := t.Publisher
 	s.mu.Lock()
 	old := s.source
 	if old == p {
@@ -125,6 +133,17 @@ func (s *Subscriber) SetSource(p *Publisher) {
 		p.add(s)
 		p.RequestKeyFrame()
 	}
+}
+
+// Current returns what is forwarded now. The zero target is nothing, or
+// waiting for a key frame.
+func (s *Subscriber) Current() Target {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting {
+		return Target{}
+	}
+	return Whole(s.source)
 }
 
 // RequestKeyFrame passes on that the peer cannot decode.
