@@ -114,7 +114,7 @@ func (c *Controller) SetRTT(d time.Duration) { c.rtt = min(max(d, time.Milliseco
 
 // Sent takes a packet that goes now and returns its transport-wide sequence
 // number. Size is that of the RTP packet.
-func (c *Controller) Sent(kind Kind, size int, now time.Time) uint16 {
+func (c *Controller) Sent(size int, now time.Time) uint16 {
 	at := c.since(now)
 	c.left.add(at, size)
 	c.pace.spend(at, size)
@@ -123,7 +123,7 @@ func (c *Controller) Sent(kind Kind, size int, now time.Time) uint16 {
 
 // Unnumbered takes a packet that goes now without a sequence number, to a
 // client without transport-wide feedback.
-func (c *Controller) Unnumbered(kind Kind, size int, now time.Time) {
+func (c *Controller) Unnumbered(size int, now time.Time) {
 	at := c.since(now)
 	c.left.add(at, size)
 	c.pace.spend(at, size)

@@ -237,7 +237,7 @@ func TestWithoutTransportFeedback(t *testing.T) {
 	send := func(bps, seconds int) {
 		for range seconds * 100 {
 			now = now.Add(10 * time.Millisecond)
-			c.Unnumbered(Video, bps/800, now)
+			c.Unnumbered(bps/800, now)
 		}
 	}
 	for range 10 {
@@ -271,7 +271,7 @@ func TestPacing(t *testing.T) {
 	left, now, first := 60_000, epoch, 0
 	for left > 0 {
 		for left > 0 && c.Allowed(now, left) {
-			c.Sent(Video, 1200, now)
+			c.Sent(1200, now)
 			left -= 1200
 			if now.Equal(epoch) {
 				first += 1200
@@ -293,11 +293,11 @@ func TestPacing(t *testing.T) {
 func TestControllerAllocatesNothing(t *testing.T) {
 	c := New(Config{}, epoch)
 	now := epoch
-	c.Sent(Video, 1200, now)
+	c.Sent(1200, now)
 	n := testing.AllocsPerRun(1000, func() {
 		now = now.Add(time.Millisecond)
 		c.Allowed(now, 1000)
-		c.Sent(Video, 1200, now)
+		c.Sent(1200, now)
 		c.Padding(now)
 		c.Next(now)
 	})

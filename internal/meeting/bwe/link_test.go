@@ -153,14 +153,14 @@ func (r *run) step() {
 		r.film()
 	}
 	if r.at%(20*time.Millisecond) == 0 {
-		r.send(Audio, 100)
+		r.send(100)
 	}
 	for len(r.queue) > 0 && r.c.Allowed(now, r.queued) {
 		r.waited = max(r.waited, r.at-r.oldest[0])
 		n := r.queue[0]
 		r.queue, r.oldest, r.queued = r.queue[1:], r.oldest[1:], r.queued-n
 		r.media += n
-		r.send(Video, n)
+		r.send(n)
 	}
 	if len(r.queue) == 0 {
 		for {
@@ -169,7 +169,7 @@ func (r *run) step() {
 				break
 			}
 			r.padding += 1200
-			r.send(Padding, 1200)
+			r.send(1200)
 		}
 	}
 }
@@ -202,8 +202,8 @@ func (r *run) film() {
 	}
 }
 
-func (r *run) send(kind Kind, size int) {
-	seq := r.c.Sent(kind, size, r.now())
+func (r *run) send(size int) {
+	seq := r.c.Sent(size, r.now())
 	r.sentAt[seq] = r.at
 	if at, ok := r.link.push(r.at, size+40); ok {
 		r.arriving = append(r.arriving, arrival{at, seq, size})

@@ -87,6 +87,9 @@ func (f *feedback) tick(now time.Time) {
 		}
 		d.publisher.Tick(now)
 	}
+	if bps, changed := p.band.tick(p.in.rtt(), now); changed && p.ev.Bandwidth != nil {
+		p.notes.post(func() { p.ev.Bandwidth(bps) })
+	}
 	f.report(now)
 }
 

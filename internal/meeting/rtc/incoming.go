@@ -231,6 +231,9 @@ func (p *Peer) readRTCP(b []byte, now time.Time) {
 
 // takeRTCP acts on a compound packet that is the client's own.
 func (p *Peer) takeRTCP(plain []byte, now time.Time) {
+	if plain = p.takeFeedback(plain, now); len(plain) == 0 {
+		return
+	}
 	list, err := rtcp.Unmarshal(plain)
 	if err != nil {
 		p.in.dropped[dropUnknownType].Add(1)

@@ -279,6 +279,7 @@ func (n *negotiation) apply() {
 	p.plan.Store(n.plan)
 	p.out.audioType.Store(n.audioType)
 	p.stereo.Store(n.stereo)
+	p.band.agree(n.plan.twccSend)
 	p.video.agree(n.plan.camera, n.plan.layers)
 	for mid, old := range p.receives {
 		if r := n.receives[mid]; r == nil || r.subscriber != old.subscriber {

@@ -34,6 +34,7 @@ type Peer struct {
 	plan   atomic.Pointer[plan] // what is agreed; never changed, only replaced
 	video  camera
 	stereo atomic.Bool // the client wants the mix in stereo
+	band   bandwidth
 
 	negotiating sync.Mutex // held by Negotiate; guards what follows
 	writer      answerWriter

@@ -33,8 +33,9 @@ type Events struct {
 	Closed       func(error)                                         // the peer is over, not by Close; at most once
 	Audio        func(p *rtp.Packet, level uint8, arrival time.Time) // p is valid until return; level in -dBov, 127 is silence
 	AudioReport  func(ntp time.Time, rtp uint32)                     // sender report of the uplink audio
-	VideoStarted func(*sfu.Publisher)                                // first RTP after the camera section was switched on
-	VideoStopped func(*sfu.Publisher)                                // switched off, or the peer is over
+	VideoStarted func(*sfu.Publisher)                                // a layer's first RTP after the camera was switched on
+	VideoStopped func(*sfu.Publisher)                                // the layer's camera was switched off, or the peer is over
+	Bandwidth    func(bps int)                                       // what the client can receive has changed noticeably
 }
 
 // An Offer is what the client proposes.
