@@ -164,7 +164,7 @@ func enter(ctx context.Context, guests *sync.WaitGroup, j running.Joined, film *
 	}
 	client := attendee.New(j.Config(), attendee.Handler{
 		Connected:      func(bool) { signal(up) },
-		KeyFrameWanted: func() { signal(restart) },
+		KeyFrameWanted: func(int) { signal(restart) },
 	})
 	guests.Go(func() { _ = client.Run(ctx) }) // a guest that is lost shows in the figures
 	select {

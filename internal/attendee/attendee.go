@@ -9,6 +9,7 @@
 package attendee
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,9 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+	"github.com/pion/transport/v4"
+
+	"belfry.live/belfry/internal/attendee/link"
 )
 
 // Errors that Run ends with: trying again would not help.
@@ -38,6 +42,8 @@ const (
 	Opus Codec = iota + 1
 	VP8
 	H264
+	VP9
+	AV1
 )
 
 // String gives the codec's name as it is spelled in RTP.
@@ -49,12 +55,17 @@ func (c Codec) String() string {
 		return "VP8"
 	case H264:
 		return "H264"
+	case VP9:
+		return "VP9"
+	case AV1:
+		return "AV1"
 	}
 	return fmt.Sprintf("Codec(%d)", int(c))
 }
 
 // A Source is somebody's camera, from its start to its end; the next time it
-// is switched on it is another Source.
+// is switched on it is another Source. StreamID is the layer of it that was
+// received first: that others follow does not make it another Source.
 type Source struct {
 	AttendeeID     string
 	ExternalUserID string
@@ -62,11 +73,45 @@ type Source struct {
 	GroupID        uint32
 }
 
+// A Layer is one encoding of the own camera.
+type Layer struct {
+	RID     string // names it, up to 16 letters and digits; "": the only one
+	MaxKbps int    // 0: it is off
+}
+
+// A Preference says what to receive of somebody's video.
+type Preference struct {
+	// TargetKbps is what the picture is worth, in kbit/s; 0: the most there
+	// is.
+	TargetKbps int
+	// Priority orders the videos where not all can be received in full, the
+	// greater the more important.
+	Priority uint32
+}
+
+// A Message is a data message of an application's.
+type Message struct {
+	Topic    string
+	Data     []byte
+	Lifetime time.Duration // for how long it is kept for those who come later
+
+	// Of those received.
+	SenderAttendeeID, SenderExternalUserID string
+	Sent                                   time.Time // by the server's clock; zero: throttled, not passed on
+}
+
+// Credentials let an attendee of a replica meeting into the primary one.
+type Credentials struct {
+	AttendeeID, ExternalUserID string
+	JoinToken                  string // never logged
+}
+
 // A Participant is somebody in the meeting.
 type Participant struct {
 	AttendeeID     string
 	ExternalUserID string
 	Present        bool // false: has left
+	Dropped        bool // was lost rather than left
 	Muted          bool
 }
 
@@ -87,6 +132,23 @@ type Config struct {
 	// nil: none.
 	WantVideo func(Source) bool
 
+	// Codecs of video are offered, to be received; nil: VP8 and H.264.
+	Codecs []Codec
+
+	Stereo   bool // offer stereo sound
+	RED      bool // offer redundant audio (RFC 2198), and send it if that is taken
+	PlainSDP bool // do not ask for compressed SDP, as browsers do
+
+	// Adaptation asks the server to choose layers by Client.Prefer and the
+	// network; otherwise the best layers within the preferences are received.
+	Adaptation bool
+
+	// Protocols to reach the media port by, or the relays that the meeting
+	// names; link.AnyProtocol: all there are.
+	Protocols link.Protocol
+	Net       transport.Net // for media; nil: that of the machine
+	TLS       *tls.Config   // for relays spoken to by TLS; nil: the machine's authorities
+
 	// Patience is how long Run goes on without a connection before it gives
 	// up with the last error; 0: for ever.
 	Patience time.Duration
@@ -97,8 +159,8 @@ type Config struct {
 
 // A Handler is told what happens. Members that are nil are not called. The
 // calls come from the Client's goroutines, none after Run has returned, and
-// must return soon; packets are valid until then. Within one kind of media (the
-// audio, a Source) they come one after the other.
+// must return soon; packets are valid until then. Those of all media come one
+// after the other.
 type Handler struct {
 	Connected    func(again bool) // media flows; again: it did before
 	Disconnected func(err error)  // the connection is lost and is being made anew; all videos have ended
@@ -114,5 +176,23 @@ type Handler struct {
 	VideoReport  func(s Source, ntp time.Time, rtp uint32)        // on the clock of AudioReport
 	VideoEnded   func(s Source)                                   // no packet comes any more
 
-	KeyFrameWanted func() // the next frame of the Client's own video should be one
+	// VideoPaused tells that the server sends a video no more for want of
+	// bandwidth, or again.
+	VideoPaused func(s Source, paused bool)
+
+	KeyFrameWanted func(layer int) // the next frame of this layer of the own video should be one
+	UplinkLimit    func(bps int)   // what the own video may take, by the server's estimate
+
+	Data func(Message) // valid until return
 }
+
+// Content is how a content share joins beside its sharer: it sends, and is not
+// counted.
+func (cfg Config) Content() Config {
+	cfg.AttendeeID += contentSuffix
+	cfg.JoinToken += contentSuffix
+	cfg.WantVideo = nil
+	return cfg
+}
+
+const contentSuffix = "#content"

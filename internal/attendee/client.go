@@ -7,10 +7,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/pion/transport/v4"
 )
 
 const (
@@ -29,14 +28,14 @@ type Client struct {
 	log     *slog.Logger
 	id      uint64 // of the session: one client, however often it reconnects
 	audio   *outgoing
-	camera  *outgoing
-	net     transport.Net // nil: that of the machine
+	camera  [maxLayers]*outgoing // by layer
 
 	changed chan struct{} // holds one: wanted has changed
 
 	mu      sync.Mutex // guards what follows
 	wanted  wanted
-	current *session // the one whose media is connected
+	current *session              // the one whose media is connected
+	prefer  map[string]Preference // by attendee id
 
 	// Touched by Run alone.
 	connected bool // at least once
@@ -46,9 +45,18 @@ type Client struct {
 
 // wanted is what the caller wants to send.
 type wanted struct {
-	video Codec // 0: none
+	video *filming // nil: off
 	muted bool
 }
+
+// filming is one time the camera is on.
+type filming struct {
+	codec  Codec
+	layers []Layer // at least one
+}
+
+// maxLayers is how many encodings of the camera there may be.
+const maxLayers = 3
 
 // New makes a Client. Run joins.
 func New(cfg Config, h Handler) *Client {
@@ -58,16 +66,23 @@ func New(cfg Config, h Handler) *Client {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Codecs == nil {
+		cfg.Codecs = []Codec{VP8, H264}
+	}
 	epoch := time.Now()
-	return &Client{
+	c := &Client{
 		cfg: cfg, handler: h,
 		log:     cfg.Log.With("attendee", cfg.AttendeeID),
 		id:      uint64(rand.Uint32()),
 		audio:   newOutgoing(48000, epoch),
-		camera:  newOutgoing(90000, epoch),
 		changed: make(chan struct{}, 1),
+		prefer:  make(map[string]Preference),
 		people:  make(map[string]Participant),
 	}
+	for i := range c.camera {
+		c.camera[i] = newOutgoing(90000, epoch)
+	}
+	return c
 }
 
 // Run attends the meeting until ctx ends, then leaves it in good order and
@@ -124,26 +139,50 @@ func final(err error) bool {
 // time. Packets of a steady stream are given times as many samples apart as
 // they hold.
 func (c *Client) SendAudio(payload []byte, at time.Time) error {
-	return c.audio.send(payload, at)
+	return c.audio.send(payload, at, noLevel)
 }
 
-// StartVideo switches the camera on. The video is not sent before the meeting
-// has agreed, upon which KeyFrameWanted is called.
-func (c *Client) StartVideo(codec Codec) error {
-	if codec != VP8 && codec != H264 {
+// SendSpeech is SendAudio with the packet's loudness, in decibels below full
+// scale (RFC 6464): 0 is the loudest, 127 silence.
+func (c *Client) SendSpeech(payload []byte, at time.Time, level uint8) error {
+	return c.audio.send(payload, at, min(level, 127))
+}
+
+// StartVideo switches the camera on, with several layers for simulcast, the
+// least first. The video is not sent before the meeting has agreed, upon which
+// KeyFrameWanted is called.
+func (c *Client) StartVideo(codec Codec, layers ...Layer) error {
+	if codec < VP8 || codec > AV1 {
 		return fmt.Errorf("start video: codec %v cannot be sent", codec)
 	}
-	c.change(func(w *wanted) { w.video = codec })
+	if len(layers) == 0 {
+		layers = []Layer{{MaxKbps: 1500}}
+	}
+	if len(layers) > maxLayers {
+		return fmt.Errorf("start video: %d layers, at most %d", len(layers), maxLayers)
+	}
+	for _, l := range layers {
+		if l.RID == "" && len(layers) > 1 || len(l.RID) > 16 {
+			return fmt.Errorf("start video: a layer is called %q", l.RID)
+		}
+	}
+	f := &filming{codec: codec, layers: slices.Clone(layers)}
+	c.change(func(w *wanted) { w.video = f })
 	return nil
 }
 
 // StopVideo switches the camera off.
-func (c *Client) StopVideo() { c.change(func(w *wanted) { w.video = 0 }) }
+func (c *Client) StopVideo() { c.change(func(w *wanted) { w.video = nil }) }
 
-// SendVideo sends one frame that was captured at that time: a VP8 frame, or
-// an H.264 access unit in Annex B form.
-func (c *Client) SendVideo(frame []byte, at time.Time) error {
-	return c.camera.send(frame, at)
+// SendVideo sends one frame of the only or least layer that was captured at
+// that time: a VP8 or VP9 frame, an H.264 access unit in Annex B form, or an
+// AV1 temporal unit.
+func (c *Client) SendVideo(frame []byte, at time.Time) error { return c.SendLayer(0, frame, at) }
+
+// SendLayer sends one frame of a layer. Those of a layer that the meeting does
+// not take go nowhere.
+func (c *Client) SendLayer(layer int, frame []byte, at time.Time) error {
+	return c.camera[layer].send(frame, at, noLevel)
 }
 
 // SetMuted tells the meeting that the microphone is off, or on again. It does
@@ -158,6 +197,25 @@ func (c *Client) RequestKeyFrame(s Source) {
 	if current != nil {
 		current.requestKeyFrame(s)
 	}
+}
+
+// keyFrameWanted tells that a layer should begin anew.
+func (c *Client) keyFrameWanted(layer int) {
+	if c.handler.KeyFrameWanted != nil {
+		c.handler.KeyFrameWanted(layer)
+	}
+}
+
+// Way says what the media goes over: "udp", "tcp", "relay", or "" while there
+// is none.
+func (c *Client) Way() string {
+	c.mu.Lock()
+	current := c.current
+	c.mu.Unlock()
+	if current == nil {
+		return ""
+	}
+	return current.peer.link.Way()
 }
 
 func (c *Client) change(f func(*wanted)) {

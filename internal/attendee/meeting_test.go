@@ -224,11 +224,9 @@ func (h *house) joinVia(m meeting.ID, id, name, token string, hz float64, networ
 		SignalingURL: "ws://" + h.addr + "/control/" + string(m),
 		AttendeeID:   id, ExternalUserID: name, JoinToken: token,
 		WantVideo: func(attendee.Source) bool { return true },
+		Net:       network,
 		Log:       testLog(h.t),
 	}, g.handler())
-	if network != nil {
-		g.SetNet(network)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var playing sync.WaitGroup
 	go func() {
@@ -380,7 +378,7 @@ func (g *guest) handler() attendee.Handler {
 		VideoEnded: func(s attendee.Source) {
 			locked(func() { delete(g.videos, s); g.gone = append(g.gone, s) })
 		},
-		KeyFrameWanted: func() {
+		KeyFrameWanted: func(int) {
 			select {
 			case g.key <- struct{}{}:
 			default:

@@ -2,342 +2,421 @@ package attendee
 
 import (
 	"context"
-	"fmt"
-	"strings"
+	"math/rand/v2"
+	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/pion/ice/v4"
-	"github.com/pion/interceptor"
-	"github.com/pion/interceptor/pkg/nack"
-	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
+	"github.com/pion/rtp"
+
+	"belfry.live/belfry/internal/attendee/link"
 )
 
 const (
-	// nackInterval is how often what is missing is asked for, nackTries how
-	// often each packet.
-	nackInterval = 30 * time.Millisecond
-	nackTries    = 10
+	// feedbackInterval is how often the arrival of packets is reported.
+	feedbackInterval = 100 * time.Millisecond
 
-	// When ICE takes a silent connection for broken, then for gone.
-	iceDisconnected = 5 * time.Second
-	iceFailed       = 10 * time.Second
-	iceKeepAlive    = 2 * time.Second
+	// maxEarly is how many packets are kept that come before the answer that
+	// says what they are.
+	maxEarly = 256
 )
 
-var opusCapability = webrtc.RTPCodecCapability{
-	MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
-}
-
-var vp8Capability = webrtc.RTPCodecCapability{
-	MimeType: webrtc.MimeTypeVP8, ClockRate: 90000, RTCPFeedback: videoFeedback,
-}
-
-var h264Capability = h264Profile("42e01f")
-
-var videoFeedback = []webrtc.RTCPFeedback{{Type: "ccm", Parameter: "fir"}, {Type: "nack"}, {Type: "nack", Parameter: "pli"}}
-
-func h264Profile(id string) webrtc.RTPCodecCapability {
-	return webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeH264, ClockRate: 90000, RTCPFeedback: videoFeedback,
-		SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + id,
-	}
-}
-
-// payloadTypes are what is offered: all profiles of H.264 that browsers send.
-var payloadTypes = []struct {
-	number     webrtc.PayloadType
-	codec      Codec
-	capability webrtc.RTPCodecCapability
-}{
-	{111, Opus, opusCapability},
-	{96, VP8, vp8Capability},
-	{102, H264, h264Capability},
-	{104, H264, h264Profile("42001f")},
-	{106, H264, h264Profile("4d001f")},
-	{108, H264, h264Profile("64001f")},
-	{110, H264, h264Profile("640c1f")},
-}
-
-// codecOf is the codec of a payload type, 0 if it was not offered.
-func codecOf(number uint8) Codec {
-	for _, p := range payloadTypes {
-		if uint8(p.number) == number {
-			return p.codec
-		}
-	}
-	return 0
-}
-
-// A peer is the WebRTC side of a session: one audio section, one of the own
+// A peer is the media side of a session: one audio section, one of the own
 // camera, and one for each video that is received. A section whose video has
 // ended rests and takes the next one.
-//
-// The library makes a section anew when it rests. To keep each as it is from
-// the first time to the last, it sees none rest: only the offers that go out
-// say so, and the answers that come in have it taken back.
 type peer struct {
 	// Fixed by newPeer.
 	client *Client
-	pc     *webrtc.PeerConnection
-	mic    *webrtc.RTPTransceiver
-	camera *webrtc.RTPTransceiver
+	link   *link.Link
+	id     uint64 // of the session, in SDP
+
+	transportSequence atomic.Uint32 // of packets sent
 
 	// Touched by the session's loop alone.
-	filming Codec // as offered last, 0: off
-	loaded  Codec // of the camera's track
+	filming *filming // as offered last, nil: off
+	offers  uint64
+	begun   bool // an answer has come
+
+	running sync.WaitGroup // the link
+	stop    context.CancelFunc
 
 	mu       sync.Mutex // guards what follows
-	closed   bool
 	sections []*section // in the order of the SDP
-	readers  sync.WaitGroup
+
+	receiving sync.Mutex // guards what follows; mu and a section's locks may be taken under it
+	streams   map[uint32]*incoming
+	repairs   map[uint32]*incoming // by the SSRC of retransmissions
+	early     []earlyPacket        // in their order
+	transport byte                 // id of the transport sequence extension, 0: none
+	arrivals  *twcc.Recorder
+	heard     bool      // packets that no feedback told of
+	feedback  time.Time // when it went out last
+	asking    []uint16  // scratch
 }
 
-func newPeer(c *Client, servers []webrtc.ICEServer, state func(webrtc.PeerConnectionState)) (*peer, error) {
-	media := new(webrtc.MediaEngine)
-	for _, p := range payloadTypes {
-		kind := webrtc.RTPCodecTypeVideo
-		if p.codec == Opus {
-			kind = webrtc.RTPCodecTypeAudio
-		}
-		codec := webrtc.RTPCodecParameters{RTPCodecCapability: p.capability, PayloadType: p.number}
-		if err := media.RegisterCodec(codec, kind); err != nil {
-			return nil, fmt.Errorf("register %v: %w", p.codec, err)
-		}
-	}
-	logs := peerLog{log: c.log}
-	chain := new(interceptor.Registry)
-	responder, err := nack.NewResponderInterceptor(nack.WithResponderLoggerFactory(logs))
-	if err != nil {
-		return nil, fmt.Errorf("answer NACKs: %w", err)
-	}
-	generator, err := nack.NewGeneratorInterceptor(nack.WithGeneratorLoggerFactory(logs),
-		nack.GeneratorInterval(nackInterval), nack.GeneratorMaxNacksPerPacket(nackTries))
-	if err != nil {
-		return nil, fmt.Errorf("send NACKs: %w", err)
-	}
-	receiver, err := report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(logs))
-	if err != nil {
-		return nil, fmt.Errorf("send receiver reports: %w", err)
-	}
-	chain.Add(responder)
-	chain.Add(generator)
-	chain.Add(receiver)
+// An earlyPacket came before it was said what it is.
+type earlyPacket struct {
+	packet rtp.Packet
+	at     time.Time
+}
 
-	settings := webrtc.SettingEngine{LoggerFactory: logs}
-	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
-	if c.net != nil {
-		settings.SetNet(c.net)
-	}
-	settings.SetICETimeouts(iceDisconnected, iceFailed, iceKeepAlive)
-
-	cfg := webrtc.Configuration{ICEServers: servers, BundlePolicy: webrtc.BundlePolicyMaxBundle}
-	if len(servers) > 0 {
-		cfg.ICETransportPolicy = webrtc.ICETransportPolicyRelay
-	}
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(settings))
-	pc, err := api.NewPeerConnection(cfg)
+func newPeer(ctx context.Context, c *Client, relays []link.Relay) (*peer, error) {
+	l, err := link.New(ctx, link.Config{
+		Relays: relays, Protocols: c.cfg.Protocols, Net: c.cfg.Net, TLS: c.cfg.TLS, Log: c.log,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("make peer connection: %w", err)
-	}
-	p := &peer{client: c, pc: pc}
-	pc.OnTrack(p.onTrack)
-	pc.OnConnectionStateChange(state)
-	if err := p.addSenders(); err != nil {
-		p.close()
 		return nil, err
 	}
-	return p, nil
-}
-
-func (p *peer) addSenders() error {
-	audio, err := webrtc.NewTrackLocalStaticRTP(opusCapability, "audio", "attendee")
-	if err != nil {
-		return fmt.Errorf("make audio track: %w", err)
-	}
-	if p.mic, err = p.pc.AddTransceiverFromTrack(audio); err != nil {
-		return fmt.Errorf("add audio: %w", err)
-	}
-	video, err := webrtc.NewTrackLocalStaticRTP(vp8Capability, "video", "attendee")
-	if err != nil {
-		return fmt.Errorf("make video track: %w", err)
-	}
-	p.loaded = VP8
-	if p.camera, err = p.pc.AddTransceiverFromTrack(video); err != nil {
-		return fmt.Errorf("add camera: %w", err)
-	}
-	for _, t := range []*webrtc.RTPTransceiver{p.mic, p.camera} {
-		p.start(func() { p.readFeedback(t.Sender()) })
-	}
-	return nil
-}
-
-// start runs f in a goroutine that close waits for.
-func (p *peer) start(f func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.closed {
-		p.readers.Go(f)
-	}
-}
-
-// readFeedback takes what the server says of the media sent; NACKs are
-// answered on the way.
-func (p *peer) readFeedback(s *webrtc.RTPSender) {
-	for {
-		packets, _, err := s.ReadRTCP()
-		if err != nil {
-			return
-		}
-		for _, packet := range packets {
-			switch packet.(type) {
-			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-				if p.client.handler.KeyFrameWanted != nil {
-					p.client.handler.KeyFrameWanted()
-				}
-			}
-		}
-	}
-}
-
-// cameraLoad puts a track of the codec behind the camera section.
-func (p *peer) cameraLoad(c Codec) error {
-	if c == p.loaded {
-		return nil
-	}
-	capability := vp8Capability
-	if c == H264 {
-		capability = h264Capability
-	}
-	track, err := webrtc.NewTrackLocalStaticRTP(capability, "video", "attendee")
-	if err != nil {
-		return fmt.Errorf("make video track: %w", err)
-	}
-	if err := p.camera.Sender().ReplaceTrack(track); err != nil {
-		return fmt.Errorf("change the camera's codec: %w", err)
-	}
-	p.loaded = c
-	return nil
-}
-
-// connect lets the client's audio flow.
-func (p *peer) connect() {
-	p.attach(p.client.audio, p.mic, Opus)
-}
-
-func (p *peer) attach(o *outgoing, t *webrtc.RTPTransceiver, codec Codec) {
-	if track, ok := t.Sender().Track().(*webrtc.TrackLocalStaticRTP); ok {
-		o.attach(track, uint32(t.Sender().GetParameters().Encodings[0].SSRC), codec)
-	}
+	return &peer{
+		client: c, link: l, id: rand.Uint64() >> 2,
+		streams: make(map[uint32]*incoming), repairs: make(map[uint32]*incoming),
+		arrivals: twcc.NewRecorder(c.audio.ssrc),
+	}, nil
 }
 
 // offer makes an offer with the videos wanted, each on the section that has
 // it or a resting one, and the camera as wanted. Its streams are one for each
 // m=video, in the order of the SDP.
-func (p *peer) offer(ctx context.Context, want []Source, filming Codec) (sdp string, streams []uint32, err error) {
-	if err := p.assign(want); err != nil {
-		return "", nil, err
+func (p *peer) offer(want []Source, camera *filming) (sdp string, streams []uint32) {
+	p.assign(want)
+	p.filming = camera
+	p.offers++
+	o := &offer{
+		session: p.id, version: p.offers, local: p.link.Local(),
+		codecs: p.client.cfg.Codecs, stereo: p.client.cfg.Stereo, red: p.client.cfg.RED,
+		audio: p.client.audio, camera: camera, layers: p.client.camera[:],
 	}
-	if filming != 0 {
-		if err := p.cameraLoad(filming); err != nil {
-			return "", nil, err
-		}
-	}
-	p.filming = filming
-	description, err := p.pc.CreateOffer(nil)
-	if err != nil {
-		return "", nil, fmt.Errorf("make offer: %w", err)
-	}
-	gathered := webrtc.GatheringCompletePromise(p.pc)
-	if err := p.pc.SetLocalDescription(description); err != nil {
-		return "", nil, fmt.Errorf("set offer: %w", err)
-	}
-	select {
-	case <-gathered:
-	case <-ctx.Done():
-		return "", nil, context.Cause(ctx)
-	}
-	session, parts := splitSDP(p.pc.LocalDescription().SDP)
-	for i, part := range parts {
-		if !strings.HasPrefix(part, "m=video") {
-			continue
-		}
-		stream, active := uint32(0), p.filming != 0
-		if mid := sectionMID(part); mid != p.camera.Mid() {
-			stream, active = p.streamOn(mid)
-		}
+	streams = []uint32{0}
+	for _, s := range p.sections {
+		stream, active := s.wants()
+		o.videos = append(o.videos, offeredVideo{mid: s.mid, active: active})
 		streams = append(streams, stream)
-		if !active {
-			parts[i] = withDirection(part, "inactive")
-		}
 	}
-	return session + strings.Join(parts, ""), streams, nil
+	return o.write(), streams
 }
 
-// answer takes the server's answer to the last offer.
-func (p *peer) answer(sdp string) error {
-	session, parts := splitSDP(sdp)
-	for i, part := range parts {
-		mid := sectionMID(part)
-		if mid == p.camera.Mid() {
-			if direction(part) == "inactive" {
-				parts[i] = withDirection(part, "recvonly")
-			}
-			continue
-		}
-		if s := p.sectionOf(mid); s != nil {
-			parts[i] = s.answered(part)
-		}
-	}
-	err := p.pc.SetRemoteDescription(webrtc.SessionDescription{
-		Type: webrtc.SDPTypeAnswer, SDP: session + strings.Join(parts, ""),
-	})
+// answer takes the server's answer to the last offer. After the first one the
+// link runs, and told hears when media can flow (nil) and why it has ended.
+func (p *peer) answer(sdp string, told func(error)) error {
+	a, err := parseAnswer(sdp)
 	if err != nil {
-		return fmt.Errorf("set answer: %w", err)
+		return err
 	}
-	if p.filming != 0 {
-		p.attach(p.client.camera, p.camera, p.filming)
-		if p.client.handler.KeyFrameWanted != nil {
-			p.client.handler.KeyFrameWanted()
+	p.receive(a)
+	if !p.begun {
+		p.begun = true
+		ctx, cancel := context.WithCancel(context.Background())
+		p.stop = cancel
+		p.running.Go(func() {
+			h := link.Handler{Up: func() { told(nil) }, RTP: p.tookRTP, RTCP: p.tookRTCP}
+			if err := p.link.Run(ctx, a.remote, h); err != nil {
+				told(err)
+			}
+		})
+	}
+	p.send(a)
+	return nil
+}
+
+// send lets what was agreed flow out. Before the link is up there is nobody to
+// take it.
+func (p *peer) send(a *answer) {
+	var camera *answeredSection
+	for i := range a.sections {
+		s := &a.sections[i]
+		switch {
+		case s.kind == "audio" && s.takes() && slices.Contains(s.types, typeOpus):
+			to := &sending{peer: p, codec: Opus, number: typeOpus, exts: s.exts, mid: midAudio}
+			if slices.Contains(s.types, typeRED) {
+				to.red = typeRED
+			}
+			p.client.audio.attach(to)
+		case s.mid == midCamera && s.takes():
+			camera = s
 		}
-	} else {
-		p.client.camera.detach()
+	}
+	if p.filming == nil || camera == nil || camera.numberOf(p.filming.codec) == 0 {
+		for _, o := range p.client.camera {
+			o.detach()
+		}
+		return
+	}
+	number := camera.numberOf(p.filming.codec)
+	for i, o := range p.client.camera {
+		if i >= len(p.filming.layers) || i > 0 && !slices.Contains(camera.rids, p.filming.layers[i].RID) {
+			o.detach()
+			continue
+		}
+		rid := p.filming.layers[i].RID
+		if !slices.Contains(camera.rids, rid) {
+			rid = "" // the server takes one stream only
+		}
+		o.attach(&sending{
+			peer: p, codec: p.filming.codec, number: number, repair: camera.rtx[number],
+			exts: camera.exts, mid: midCamera, rid: rid,
+		})
+		p.client.keyFrameWanted(i)
+	}
+}
+
+// receive learns which streams an answer announces.
+func (p *peer) receive(a *answer) {
+	p.receiving.Lock()
+	defer p.receiving.Unlock()
+	for i := range a.sections {
+		s := &a.sections[i]
+		if id := s.exts[uriTransport]; id != 0 {
+			p.transport = id
+		}
+		if s.ssrc == 0 || !s.sends() || s.mid == midCamera {
+			continue
+		}
+		in := p.streams[s.ssrc]
+		if in == nil {
+			in = &incoming{ssrc: s.ssrc, rate: 48000}
+			p.streams[s.ssrc] = in
+		}
+		if s.kind == "video" {
+			in.section, in.asks, in.rate = p.sectionOf(s.mid), true, 90000
+			if in.section != nil {
+				in.section.setSSRC(s.ssrc)
+			}
+		}
+		if s.repair != 0 {
+			p.repairs[s.repair] = in
+		}
+	}
+	early := p.early
+	p.early = nil
+	for i := range early {
+		p.took(&early[i].packet, early[i].at)
+	}
+}
+
+// tookRTP takes a packet from the link.
+func (p *peer) tookRTP(packet *rtp.Packet, now time.Time) {
+	p.receiving.Lock()
+	defer p.receiving.Unlock()
+	if p.transport != 0 {
+		if ext := packet.GetExtension(p.transport); len(ext) >= 2 {
+			p.arrivals.Record(packet.SSRC, uint16(ext[0])<<8|uint16(ext[1]), now.Sub(clockZero).Microseconds())
+			p.heard = true
+		}
+	}
+	p.took(packet, now)
+	p.ask(now)
+}
+
+func (p *peer) took(packet *rtp.Packet, now time.Time) {
+	in := p.streams[packet.SSRC]
+	retransmitted := false
+	if in == nil {
+		if in = p.repairs[packet.SSRC]; in == nil {
+			if len(p.early) < maxEarly {
+				p.early = append(p.early, earlyPacket{*packet.Clone(), now})
+			}
+			return
+		}
+		retransmitted = true
+		if len(packet.Payload) < 2 {
+			return // padding
+		}
+		packet.SequenceNumber = uint16(packet.Payload[0])<<8 | uint16(packet.Payload[1])
+		packet.Payload = packet.Payload[2:]
+		packet.PayloadType--
+		packet.SSRC = in.ssrc
+	}
+	if !in.arrived(packet.SequenceNumber, packet.Timestamp, now, retransmitted) || len(packet.Payload) == 0 {
+		return // padding
+	}
+	if in.section != nil {
+		if codec, _ := codecOf(packet.PayloadType); codec != 0 {
+			in.section.deliver(packet, codec, now)
+		}
+		return
+	}
+	if packet.PayloadType == typeRED {
+		packet.Payload = primary(packet.Payload)
+	}
+	if h := p.client.handler.AudioRTP; h != nil && len(packet.Payload) > 0 {
+		h(packet, now)
+	}
+}
+
+// primary is the newest block of redundant audio (RFC 2198 section 3), nil if
+// there is none.
+func primary(b []byte) []byte {
+	earlier := 0
+	for len(b) > 0 && b[0]&0x80 != 0 {
+		if len(b) < 4 {
+			return nil
+		}
+		earlier += int(b[2]&3)<<8 | int(b[3])
+		b = b[4:]
+	}
+	if len(b) < 1+earlier {
+		return nil
+	}
+	return b[1+earlier:]
+}
+
+// ask sends what is due after a packet: for what is missing, and of what has
+// arrived.
+func (p *peer) ask(now time.Time) {
+	for _, in := range p.streams {
+		if len(in.missing) == 0 {
+			continue
+		}
+		if p.asking = in.wanted(now, p.asking[:0]); len(p.asking) > 0 {
+			p.write(&rtcp.TransportLayerNack{
+				SenderSSRC: p.client.audio.ssrc, MediaSSRC: in.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(p.asking),
+			})
+		}
+	}
+	if p.heard && now.Sub(p.feedback) >= feedbackInterval {
+		p.heard, p.feedback = false, now
+		p.write(p.arrivals.BuildFeedbackPacket()...)
+	}
+}
+
+// write sends reports. A failed write means a connection that is lost, which
+// shows elsewhere.
+func (p *peer) write(packets ...rtcp.Packet) {
+	if len(packets) == 0 {
+		return
+	}
+	b, err := rtcp.Marshal(packets)
+	if err != nil {
+		p.client.log.Debug("make report", "err", err)
+		return
+	}
+	_ = p.link.WriteRTCP(b)
+}
+
+// tookRTCP takes what the server says of the media, sent and received.
+func (p *peer) tookRTCP(compound []byte, now time.Time) {
+	packets, err := rtcp.Unmarshal(compound)
+	if err != nil {
+		return
+	}
+	for _, packet := range packets {
+		switch r := packet.(type) {
+		case *rtcp.SenderReport:
+			p.reported(r, now)
+		case *rtcp.TransportLayerNack:
+			if o := p.layerOf(r.MediaSSRC); o != nil {
+				for _, pair := range r.Nacks {
+					o.resend(pair.PacketList(), now)
+				}
+			}
+		case *rtcp.PictureLossIndication:
+			p.keyFrameWanted(r.MediaSSRC)
+		case *rtcp.FullIntraRequest:
+			for _, f := range r.FIR {
+				p.keyFrameWanted(f.SSRC)
+			}
+		case *rtcp.ReceiverEstimatedMaximumBitrate:
+			if h := p.client.handler.UplinkLimit; h != nil {
+				h(int(r.Bitrate))
+			}
+		}
+	}
+}
+
+func (p *peer) reported(r *rtcp.SenderReport, now time.Time) {
+	p.receiving.Lock()
+	defer p.receiving.Unlock()
+	in := p.streams[r.SSRC]
+	if in == nil {
+		return
+	}
+	in.reported(r.NTPTime, now)
+	if in.section != nil {
+		in.section.reported(r)
+	} else if h := p.client.handler.AudioReport; h != nil {
+		h(fromNTP(r.NTPTime), r.RTPTime)
+	}
+}
+
+func (p *peer) layerOf(ssrc uint32) *outgoing {
+	for _, o := range p.client.camera {
+		if o.ssrc == ssrc {
+			return o
+		}
 	}
 	return nil
 }
 
-// sendReports puts the streams sent on one clock (RFC 3550 section 6.4.1).
-func (p *peer) sendReports(now time.Time) error {
-	for _, o := range []*outgoing{p.client.audio, p.client.camera} {
-		r := o.report(now)
-		if r == nil {
-			continue
-		}
-		names := rtcp.NewCNAMESourceDescription(r.SSRC, p.client.cfg.AttendeeID)
-		if err := p.pc.WriteRTCP([]rtcp.Packet{r, names}); err != nil {
-			return fmt.Errorf("send sender report: %w", err)
+func (p *peer) keyFrameWanted(ssrc uint32) {
+	for i, o := range p.client.camera {
+		if o.ssrc == ssrc {
+			p.client.keyFrameWanted(i)
 		}
 	}
-	return nil
+}
+
+// sendReports puts the streams sent on one clock and tells how those received
+// arrive (RFC 3550 section 6.4).
+func (p *peer) sendReports(now time.Time) {
+	var compound []rtcp.Packet
+	for _, o := range append([]*outgoing{p.client.audio}, p.client.camera[:]...) {
+		if r := o.report(now); r != nil {
+			compound = append(compound, r)
+		}
+	}
+	var list []rtcp.ReceptionReport
+	p.receiving.Lock()
+	for _, in := range p.streams {
+		if in.begun {
+			list = append(list, in.reception(now))
+		}
+	}
+	p.receiving.Unlock()
+	for part := range slices.Chunk(list, maxReported) {
+		compound = append(compound, &rtcp.ReceiverReport{SSRC: p.client.audio.ssrc, Reports: part})
+	}
+	if len(compound) == 0 {
+		return
+	}
+	names := rtcp.NewCNAMESourceDescription(p.client.audio.ssrc, p.client.cfg.AttendeeID)
+	p.write(append(compound, names)...)
 }
 
 // close ends all media; the videos have ended when it returns.
 func (p *peer) close() {
 	p.client.audio.detach()
-	p.client.camera.detach()
+	for _, o := range p.client.camera {
+		o.detach()
+	}
+	if p.begun {
+		p.stop()
+		p.running.Wait()
+	} else {
+		p.link.Close()
+	}
 	p.mu.Lock()
-	p.closed = true
 	sections := p.sections
 	p.mu.Unlock()
 	for _, s := range sections {
 		s.bind(Source{}, false)
 	}
-	if err := p.pc.GracefulClose(); err != nil {
-		p.client.log.Debug("close peer connection", "err", err)
+}
+
+// midOf is the mid of the n-th section that receives.
+func midOf(n int) string { return strconv.Itoa(n + 2) }
+
+// requestKeyFrame asks for one, unless that was done just now.
+func (p *peer) requestKeyFrame(source Source) {
+	p.mu.Lock()
+	sections := p.sections
+	p.mu.Unlock()
+	for _, s := range sections {
+		if ssrc, ok := s.wantsKeyFrame(source, time.Now()); ok {
+			p.write(&rtcp.PictureLossIndication{SenderSSRC: p.client.audio.ssrc, MediaSSRC: ssrc})
+		}
 	}
-	p.readers.Wait()
 }

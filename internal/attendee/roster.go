@@ -28,7 +28,7 @@ func (s *session) rosterChanged(entries []*chime.AudioStreamIdInfo) {
 				s.tell(p)
 			}
 		default:
-			s.left(id)
+			s.left(id, e.GetDropped())
 		}
 	}
 	if !first {
@@ -48,7 +48,7 @@ func (s *session) rosterChanged(entries []*chime.AudioStreamIdInfo) {
 
 // left takes an audio stream id out. Somebody who joined again has a higher
 // one, and is still there.
-func (s *session) left(id uint32) {
+func (s *session) left(id uint32, dropped bool) {
 	attendee, ok := s.people[id]
 	delete(s.people, id)
 	if !ok {
@@ -60,7 +60,7 @@ func (s *session) left(id uint32) {
 		}
 	}
 	if p, ok := s.c.people[attendee]; ok {
-		p.Present = false
+		p.Present, p.Dropped = false, dropped
 		s.tell(p)
 	}
 }

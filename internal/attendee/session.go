@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/pion/webrtc/v4"
 	"google.golang.org/protobuf/proto"
 
+	"belfry.live/belfry/internal/attendee/link"
 	"belfry.live/belfry/internal/wire/chime"
 )
 
@@ -46,34 +45,43 @@ type session struct {
 	c   *Client
 	log *slog.Logger
 
-	socket *websocket.Conn
-	frames chan *chime.Frame
-	states chan webrtc.PeerConnectionState
-	done   chan struct{} // closed when the loop has ended
+	socket   *websocket.Conn
+	frames   chan *chime.Frame
+	media    chan error             // nil: it flows; else why it has ended
+	promoted chan *chime.ErrorFrame // holds one: the answer to a promotion
+	done     chan struct{}          // closed when the loop has ended
 
-	// Touched by the loop alone, but for peer in requestKeyFrame.
-	peer     *peer // nil before the first INDEX
-	servers  []webrtc.ICEServer
-	limit    int
-	up       bool // media is connected, or was
-	inFlight bool // a SUBSCRIBE without its answer
-	sources  []Source
-	muted    bool // as the meeting knows it
-	pings    uint32
-	missed   int
-	roster   bool              // the first has come
-	people   map[uint32]string // attendee ids by audio stream id
-	volumes  []Volume
+	// Touched by the loop alone, but for peer once media is connected.
+	peer      *peer // nil before the first INDEX
+	relays    []link.Relay
+	limit     int
+	compress  bool   // offers
+	before    string // the last answer, which the next may refer to
+	adapts    bool   // the server chooses layers
+	up        bool   // media is connected, or was
+	inFlight  bool   // a SUBSCRIBE without its answer
+	sources   []Source
+	announced []*chime.StreamDescriptor
+	told      map[string]*chime.VideoSubscriptionConfiguration // by mid
+	streams   []*chime.StreamAllocation                        // of the own camera
+	muted     bool                                             // as the meeting knows it
+	pings     uint32
+	missed    int
+	roster    bool              // the first has come
+	people    map[uint32]string // attendee ids by audio stream id
+	volumes   []Volume
 }
 
 func newSession(c *Client) *session {
 	return &session{
 		c: c, log: c.log,
-		frames: make(chan *chime.Frame),
-		states: make(chan webrtc.PeerConnectionState),
-		done:   make(chan struct{}),
-		limit:  defaultVideoLimit,
-		people: make(map[uint32]string),
+		frames:   make(chan *chime.Frame),
+		media:    make(chan error),
+		promoted: make(chan *chime.ErrorFrame, 1),
+		done:     make(chan struct{}),
+		limit:    defaultVideoLimit,
+		told:     make(map[string]*chime.VideoSubscriptionConfiguration),
+		people:   make(map[uint32]string),
 	}
 }
 
@@ -143,7 +151,7 @@ func (s *session) drain() bool {
 			if !ok {
 				return true
 			}
-		case <-s.states:
+		case <-s.media:
 		case <-timeout.C:
 			return false
 		}
@@ -209,15 +217,17 @@ func (s *session) loop(ctx context.Context) error {
 				return errSocket
 			}
 			err = s.handle(ctx, f)
-		case state := <-s.states:
-			err = s.stateChanged(state)
+		case err = <-s.media:
+			if err == nil {
+				s.connected()
+			}
 		case <-s.c.changed:
 			err = s.tellMuted(ctx)
 		case <-ping.C:
 			err = s.ping(ctx)
 		case now := <-reports.C:
 			if s.up {
-				err = s.peer.sendReports(now)
+				s.peer.sendReports(now)
 			}
 		case <-deadline.C:
 			if awaiting {
@@ -226,6 +236,9 @@ func (s *session) loop(ctx context.Context) error {
 		}
 		if err == nil {
 			err = s.subscribeIfNeeded(ctx)
+		}
+		if err == nil {
+			err = s.followPreferences(ctx)
 		}
 		if final(err) {
 			s.log.Info("attendance ends", "err", err)
@@ -263,8 +276,15 @@ func (s *session) join(ctx context.Context) error {
 			ClientSource: proto.String("belfry"), OsName: proto.String(runtime.GOOS),
 		},
 		AudioSessionId:            &s.c.id,
-		WantsCompressedSdp:        proto.Bool(false),
+		WantsCompressedSdp:        proto.Bool(!s.c.cfg.PlainSDP),
 		ServerSideNetworkAdaption: chime.ServerSideNetworkAdaption_DEFAULT.Enum(),
+	}
+	if s.c.cfg.Adaptation {
+		all := chime.ServerSideNetworkAdaption_BANDWIDTH_PROBING_AND_VIDEO_QUALITY_ADAPTION
+		f.Join.ServerSideNetworkAdaption = all.Enum()
+		f.Join.SupportedServerSideNetworkAdaptions = []chime.ServerSideNetworkAdaption{
+			chime.ServerSideNetworkAdaption_NONE, chime.ServerSideNetworkAdaption_BANDWIDTH_PROBING, all,
+		}
 	}
 	return s.send(ctx, f)
 }
@@ -286,6 +306,10 @@ func (s *session) sendPing(ctx context.Context, t chime.PingPongType, id uint32)
 
 // handle does what a frame says.
 func (s *session) handle(ctx context.Context, f *chime.Frame) error {
+	if f.GetType() == chime.Frame_PRIMARY_MEETING_JOIN_ACK { // its error ends that alone
+		s.promotionAnswered(f)
+		return nil
+	}
 	if err := envelopeError(f.GetError()); err != nil {
 		return err
 	}
@@ -300,12 +324,18 @@ func (s *session) handle(ctx context.Context, f *chime.Frame) error {
 	case chime.Frame_JOIN_ACK:
 		s.joined(f.GetJoinack())
 	case chime.Frame_INDEX:
-		return s.indexed(f.GetIndex())
+		return s.indexed(ctx, f.GetIndex())
 	case chime.Frame_SUBSCRIBE_ACK:
 		if s.inFlight && f.GetSuback() != nil {
 			s.inFlight = false
-			return s.peer.answer(f.GetSuback().GetSdpAnswer())
+			return s.answered(f.GetSuback())
 		}
+	case chime.Frame_PAUSE:
+		s.serverPaused(f.GetPause().GetGroupIds(), true)
+	case chime.Frame_RESUME:
+		s.serverPaused(f.GetPause().GetGroupIds(), false)
+	case chime.Frame_DATA_MESSAGE:
+		s.dataArrived(f.GetDataMessage().GetMessages())
 	case chime.Frame_AUDIO_STREAM_ID_INFO:
 		s.rosterChanged(f.GetAudioStreamIdInfo().GetStreams())
 	case chime.Frame_AUDIO_METADATA:
@@ -320,24 +350,24 @@ func (s *session) joined(f *chime.JoinAckFrame) {
 	if n := f.GetVideoSubscriptionLimit(); n > 0 {
 		s.limit = int(min(n, 1000))
 	}
-	if t := f.GetTurnCredentials(); len(t.GetUris()) > 0 {
-		s.servers = []webrtc.ICEServer{{URLs: t.GetUris(), Username: t.GetUsername(), Credential: t.GetPassword()}}
+	t := f.GetTurnCredentials()
+	for _, uri := range t.GetUris() {
+		s.relays = append(s.relays, link.Relay{URL: uri, Username: t.GetUsername(), Password: t.GetPassword()})
 	}
+	s.compress = f.GetWantsCompressedSdp() && !s.c.cfg.PlainSDP
+	s.adapts = s.c.cfg.Adaptation &&
+		f.GetDefaultServerSideNetworkAdaption() >= chime.ServerSideNetworkAdaption_BANDWIDTH_PROBING
 }
 
 // indexed takes the list of all videos there are. The first one means that
 // the meeting let us in.
-func (s *session) indexed(f *chime.IndexFrame) error {
-	s.sources = choose(f.GetSources(), s.c.cfg, s.limit)
+func (s *session) indexed(ctx context.Context, f *chime.IndexFrame) error {
+	s.announced = f.GetSources()
+	s.sources = choose(s.announced, s.c.cfg, s.limit)
 	if s.peer != nil {
 		return nil
 	}
-	p, err := newPeer(s.c, s.servers, func(state webrtc.PeerConnectionState) {
-		select {
-		case s.states <- state:
-		case <-s.done:
-		}
-	})
+	p, err := newPeer(ctx, s.c, s.relays)
 	if err != nil {
 		return err
 	}
@@ -345,54 +375,37 @@ func (s *session) indexed(f *chime.IndexFrame) error {
 	return nil
 }
 
-// choose picks the videos to receive: of each attendee one, of each source
-// the best layer.
-func choose(announced []*chime.StreamDescriptor, cfg Config, limit int) []Source {
-	best := make(map[string]*chime.StreamDescriptor) // by attendee
-	for _, d := range announced {
-		if d.GetMediaType() != chime.StreamMediaType_VIDEO || d.GetStreamId() == 0 || d.GetAttendeeId() == cfg.AttendeeID {
-			continue
-		}
-		b := best[d.GetAttendeeId()]
-		if b == nil || d.GetGroupId() > b.GetGroupId() ||
-			d.GetGroupId() == b.GetGroupId() && d.GetMaxBitrateKbps() > b.GetMaxBitrateKbps() {
-			best[d.GetAttendeeId()] = d
+// answered takes the server's answer to the last offer.
+func (s *session) answered(f *chime.SubscribeAckFrame) error {
+	sdp := f.GetSdpAnswer()
+	if b := f.GetCompressedSdpAnswer(); len(b) > 0 {
+		var err error
+		if sdp, err = inflate(b, s.before); err != nil {
+			return err
 		}
 	}
-	var list []Source
-	for _, d := range best {
-		source := Source{
-			AttendeeID: d.GetAttendeeId(), ExternalUserID: d.GetExternalUserId(),
-			StreamID: d.GetStreamId(), GroupID: d.GetGroupId(),
-		}
-		if cfg.WantVideo != nil && cfg.WantVideo(source) {
-			list = append(list, source)
-		}
+	s.before = sdp
+	if s.peer.filming != nil {
+		s.streams = f.GetAllocations()
 	}
-	slices.SortFunc(list, func(a, b Source) int { return int(int64(a.GroupID) - int64(b.GroupID)) })
-	return list[:min(len(list), limit)]
+	return s.peer.answer(sdp, func(err error) {
+		select {
+		case s.media <- err:
+		case <-s.done:
+		}
+	})
 }
 
-// stateChanged follows the peer connection.
-func (s *session) stateChanged(state webrtc.PeerConnectionState) error {
-	switch state {
-	case webrtc.PeerConnectionStateConnected:
-		if s.up {
-			return nil
-		}
-		s.up = true
-		s.peer.connect()
-		s.c.setCurrent(s)
-		again := s.c.connected
-		s.c.connected = true
-		s.log.Info("attends", "again", again)
-		if s.c.handler.Connected != nil {
-			s.c.handler.Connected(again)
-		}
-	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-		return fmt.Errorf("media connection %v", state)
+// connected is called when media flows.
+func (s *session) connected() {
+	s.up = true
+	s.c.setCurrent(s)
+	again := s.c.connected
+	s.c.connected = true
+	s.log.Info("attends", "again", again, "way", s.peer.link.Way())
+	if s.c.handler.Connected != nil {
+		s.c.handler.Connected(again)
 	}
-	return nil
 }
 
 // subscribeIfNeeded makes an offer when what is received or sent is not what
@@ -402,14 +415,15 @@ func (s *session) subscribeIfNeeded(ctx context.Context) error {
 	if s.peer == nil || s.inFlight {
 		return nil
 	}
-	first := s.peer.pc.CurrentRemoteDescription() == nil
+	first := !s.peer.begun
 	var videos []Source
-	var filming Codec
+	var filming *filming
 	if !first {
 		if !s.up {
 			return nil
 		}
 		videos, filming = s.sources, s.c.wants().video
+		s.peer.settle(videos)
 		if s.peer.has(videos) && filming == s.peer.filming {
 			return nil
 		}
@@ -417,11 +431,8 @@ func (s *session) subscribeIfNeeded(ctx context.Context) error {
 	return s.subscribe(ctx, videos, filming)
 }
 
-func (s *session) subscribe(ctx context.Context, videos []Source, filming Codec) error {
-	sdp, streams, err := s.peer.offer(ctx, videos, filming)
-	if err != nil {
-		return err
-	}
+func (s *session) subscribe(ctx context.Context, videos []Source, filming *filming) error {
+	sdp, streams := s.peer.offer(videos, filming)
 	s.muted = s.c.wants().muted
 	sub := &chime.SubscribeFrame{
 		Duplex: chime.StreamServiceType_RX.Enum(),
@@ -435,18 +446,53 @@ func (s *session) subscribe(ctx context.Context, videos []Source, filming Codec)
 		AudioCheckin:     proto.Bool(false),
 		AudioMuted:       proto.Bool(s.muted),
 	}
-	if filming != 0 {
+	if s.compress {
+		b, err := deflate(sdp)
+		if err != nil {
+			return err
+		}
+		sub.CompressedSdpOffer, sub.SdpOffer = b, proto.String("")
+	}
+	if s.adapts {
+		sub.VideoSubscriptionConfiguration = s.configurations()
+		clear(s.told)
+		for _, c := range sub.VideoSubscriptionConfiguration {
+			s.told[c.GetMid()] = c
+		}
+	}
+	if filming != nil {
 		sub.Duplex = chime.StreamServiceType_DUPLEX.Enum()
-		sub.SendStreams = append(sub.SendStreams, &chime.StreamDescriptor{
-			MediaType: chime.StreamMediaType_VIDEO.Enum(), TrackLabel: proto.String("AmazonChimeExpressVideo"),
-			StreamId: proto.Uint32(2), GroupId: proto.Uint32(2), Framerate: proto.Uint32(15),
-			MaxBitrateKbps: proto.Uint32(1500), AttendeeId: &s.c.cfg.AttendeeID,
-		})
+		sub.SendStreams = append(sub.SendStreams, s.descriptors(filming)...)
 	}
 	f := chime.New(chime.Frame_SUBSCRIBE, time.Now())
 	f.Sub = sub
 	s.inFlight = true
 	return s.send(ctx, f)
+}
+
+// descriptors tell of the own camera's layers. The server gives them their
+// numbers, which are said from then on.
+func (s *session) descriptors(f *filming) []*chime.StreamDescriptor {
+	video := chime.StreamMediaType_VIDEO.Enum()
+	if f.layers[0].RID == "" {
+		return []*chime.StreamDescriptor{{
+			MediaType: video, TrackLabel: proto.String("AmazonChimeExpressVideo"),
+			StreamId: proto.Uint32(2), GroupId: proto.Uint32(2), Framerate: proto.Uint32(15),
+			MaxBitrateKbps: proto.Uint32(uint32(f.layers[0].MaxKbps)), AttendeeId: &s.c.cfg.AttendeeID,
+		}}
+	}
+	var list []*chime.StreamDescriptor
+	for i, l := range f.layers {
+		d := &chime.StreamDescriptor{
+			MediaType: video, TrackLabel: proto.String(""), Framerate: proto.Uint32(15),
+			MaxBitrateKbps: proto.Uint32(uint32(l.MaxKbps)), AttendeeId: &s.c.cfg.AttendeeID,
+		}
+		if i < len(s.streams) {
+			d.StreamId, d.GroupId = s.streams[i].StreamId, s.streams[i].GroupId
+		}
+		list = append(list, d)
+	}
+	return list
 }
 
 // tellMuted says so if the microphone's state is not what the meeting knows.
@@ -477,7 +523,7 @@ func (s *session) leave() {
 				s.socket.Close(websocket.StatusNormalClosure, "")
 				return
 			}
-		case <-s.states:
+		case <-s.media:
 		case <-timeout.C:
 			return
 		}

@@ -121,7 +121,7 @@ func attend(t *testing.T, l look, j running.Joined) *guest {
 			defer g.mu.Unlock()
 			g.seen[s.AttendeeID]++
 		},
-		KeyFrameWanted: func() {
+		KeyFrameWanted: func(int) {
 			select {
 			case restart <- struct{}{}:
 			default:

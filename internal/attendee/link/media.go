@@ -1,0 +1,100 @@
+package link
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrClosed is what sending gives while there is nobody to send to.
+var ErrClosed = errors.New("media connection is not open")
+
+// read takes datagrams apart by their first byte (RFC 7983 section 7), until
+// the socket is closed.
+func (l *Link) read(s *socket) {
+	b := make([]byte, maxDatagram)
+	for {
+		n, from, err := s.receive(b)
+		if err != nil {
+			return
+		}
+		if n < 2 {
+			continue
+		}
+		switch p := b[:n]; {
+		case p[0] < 4:
+			l.tookSTUN(s, from, p)
+		case p[0] >= 20 && p[0] < 64:
+			_, _ = l.records.Write(p) // full: DTLS sends again
+		case p[0] >= 128 && p[0] < 192:
+			l.tookMedia(p, time.Now())
+		}
+	}
+}
+
+// tookMedia decrypts one packet and passes it on. RTCP is told apart by its
+// type (RFC 5761 section 4).
+func (l *Link) tookMedia(b []byte, now time.Time) {
+	l.in.Lock()
+	defer l.in.Unlock()
+	if !l.in.open {
+		return
+	}
+	if b[1] >= 192 && b[1] < 224 {
+		plain, err := l.in.ciphers.rtcp.DecryptRTCP(l.in.plain[:0], b, nil)
+		if err == nil && l.handler.RTCP != nil {
+			l.handler.RTCP(plain, now)
+		}
+		return
+	}
+	p := &l.in.packet
+	start, err := p.Header.Unmarshal(b)
+	if err != nil {
+		return
+	}
+	plain, err := l.in.ciphers.rtp.DecryptRTP(l.in.plain[:0], b, &p.Header)
+	if err != nil || len(plain) < start {
+		return
+	}
+	l.heard.Store(now.UnixNano())
+	end := len(plain)
+	if p.Padding && end > start {
+		end = max(start, end-int(plain[end-1]))
+	}
+	p.Payload = plain[start:end]
+	if l.handler.RTP != nil {
+		l.handler.RTP(p, now)
+	}
+}
+
+// WriteRTP encrypts and sends a packet. Errors other than ErrClosed concern
+// this packet alone.
+func (l *Link) WriteRTP(packet []byte) error {
+	l.out.Lock()
+	defer l.out.Unlock()
+	if !l.out.open {
+		return ErrClosed
+	}
+	h := &l.out.header
+	if _, err := h.Unmarshal(packet); err != nil {
+		return err
+	}
+	secret, err := l.out.ciphers.rtp.EncryptRTP(l.out.secret[:0], packet, h)
+	if err != nil {
+		return err
+	}
+	return l.selected.Load().send(secret)
+}
+
+// WriteRTCP encrypts and sends a compound packet.
+func (l *Link) WriteRTCP(compound []byte) error {
+	l.out.Lock()
+	defer l.out.Unlock()
+	if !l.out.open {
+		return ErrClosed
+	}
+	secret, err := l.out.ciphers.rtcp.EncryptRTCP(l.out.secret[:0], compound, nil)
+	if err != nil {
+		return err
+	}
+	return l.selected.Load().send(secret)
+}
