@@ -200,9 +200,9 @@ func (s *seat) hear(f mix.Frame) {
 	_ = s.peer.Load().WriteAudio(rtc.AudioFrame{Payload: f.Payload, Timestamp: f.Timestamp, Time: f.Time})
 }
 
-func (s *seat) audio(p *rtp.Packet, _ uint8, arrival time.Time) {
+func (s *seat) audio(p *rtp.Packet, level uint8, arrival time.Time) {
 	if to := s.participant.Load(); to != nil {
-		to.Push(p, arrival)
+		to.Push(p, level, arrival)
 	}
 }
 

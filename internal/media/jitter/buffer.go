@@ -20,6 +20,7 @@ const (
 	DefaultCapacity  = 512
 	DefaultMinDelay  = 20 * time.Millisecond
 	DefaultMaxDelay  = 400 * time.Millisecond
+	DefaultShrink    = 10 * time.Millisecond
 )
 
 // A Config says how a buffer waits. Its zero suits Opus.
@@ -34,6 +35,9 @@ type Config struct {
 	Prompt bool
 
 	MinDelay, MaxDelay time.Duration // bounds of the wait
+	// Shrink is how much of a wait that is longer than need be goes in a
+	// second. The default can be worked off by playing faster without notice.
+	Shrink time.Duration
 }
 
 // A Packet is what a buffer needs of an RTP packet, and what it gives back.
@@ -105,14 +109,19 @@ func New(cfg Config) *Buffer {
 	if cfg.MaxDelay <= 0 {
 		cfg.MaxDelay = DefaultMaxDelay
 	}
+	if cfg.Shrink <= 0 {
+		cfg.Shrink = DefaultShrink
+	}
 	size := min(1<<bits.Len(uint(cfg.Capacity-1)), 1<<15) // sequence numbers compare within half their range
 	return &Buffer{
-		rate:    int64(cfg.ClockRate),
-		prompt:  cfg.Prompt,
-		max:     cfg.MaxDelay,
-		slots:   make([]slot, size),
-		mask:    int64(size - 1),
-		playout: playout{rate: int64(cfg.ClockRate), min: cfg.MinDelay, max: max(cfg.MinDelay, cfg.MaxDelay)},
+		rate:   int64(cfg.ClockRate),
+		prompt: cfg.Prompt,
+		max:    cfg.MaxDelay,
+		slots:  make([]slot, size),
+		mask:   int64(size - 1),
+		playout: playout{
+			rate: int64(cfg.ClockRate), min: cfg.MinDelay, max: max(cfg.MinDelay, cfg.MaxDelay), shrink: cfg.Shrink,
+		},
 	}
 }
 
@@ -211,6 +220,28 @@ func (b *Buffer) Take() (Packet, bool) {
 	b.held--
 	return p, true
 }
+
+// Behind gives the packet that is so many numbers before the one that Take
+// would give, if it was given out lately: a decoder that begins in the middle
+// of a stream hears it first. Its Payload is valid until the next Push.
+func (b *Buffer) Behind(n int) (Packet, bool) {
+	next := b.next()
+	if next == nil || n <= 0 {
+		return Packet{}, false
+	}
+	seq := next.sequence - int64(n)
+	s := b.at(seq)
+	if !s.used || s.present || s.sequence != seq {
+		return Packet{}, false
+	}
+	return Packet{
+		Sequence: uint16(seq), Timestamp: s.timestamp, Marker: s.marker, Arrival: s.arrival, Payload: s.payload,
+	}, true
+}
+
+// SetIdle says that nobody hears the stream now, or that somebody does. While
+// nobody does, a wait that is too long goes at once.
+func (b *Buffer) SetIdle(idle bool) { b.playout.idle = idle }
 
 // Due is the timestamp whose turn it is at that time. False until the first
 // packet has come. It moves with the clock, a little slower or faster when

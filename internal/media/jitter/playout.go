@@ -18,9 +18,6 @@ const (
 	outliers = window / 50
 	// calm is how long after a late packet the delay stays as it is.
 	calm = 2 * time.Second
-	// shrink is how much of the delay goes in a second at most: a percent,
-	// which sound can be played faster without notice.
-	shrink = 10 * time.Millisecond
 	// leap is how far a packet may be from its time before it counts as
 	// another stream's.
 	leap = 5 * time.Second
@@ -35,6 +32,7 @@ type playout struct {
 	// Fixed by New.
 	rate     int64
 	min, max time.Duration
+	shrink   time.Duration // of the delay, in a second at most
 
 	origin  time.Time // arrival of the first packet
 	first   int64     // its timestamp, unwrapped
@@ -46,6 +44,7 @@ type playout struct {
 	sorted  [window]time.Duration
 	looked  time.Time // when ways were last sorted
 	widened time.Time
+	idle    bool // nobody hears how the delay changes
 }
 
 func (p *playout) begin(timestamp uint32, arrival time.Time) {
@@ -90,8 +89,11 @@ func (p *playout) look(now time.Time) {
 	switch {
 	case want > p.offset:
 		p.offset = want
-	case now.Sub(p.widened) >= calm:
-		p.offset -= min((p.offset-want+3)/4, shrink)
+	case now.Sub(p.widened) < calm:
+	case p.idle:
+		p.offset = want
+	default:
+		p.offset -= min((p.offset-want+3)/4, p.shrink)
 	}
 }
 

@@ -68,6 +68,9 @@ func Samples(packet []byte) (int, error) {
 	return n, nil
 }
 
+// Stereo says whether the packet was coded with two channels.
+func Stereo(packet []byte) bool { return len(packet) > 0 && packet[0]&4 != 0 }
+
 // frameSamples is table 2 of RFC 6716 section 3.1.
 func frameSamples(config byte) int {
 	switch {

@@ -19,7 +19,7 @@ func FuzzPush(f *testing.F) {
 	f.Add([]byte{1, 1, 20, 5, 15<<3 | 3, 0x82, 1, 2, 3, 1, 200, 0, 2, 31<<3 | 3, 6, 3, 6, 40, 1, 16 << 3})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := New(Config{}, slog.New(slog.DiscardHandler))
-		defer m.shared.close()
+		defer m.free()
 		d, err := opus.NewDecoder(1)
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +52,7 @@ func FuzzPush(f *testing.F) {
 			now = now.Add(time.Duration(data[2]) * time.Millisecond)
 			n := min(int(data[3]), len(data)-4)
 			p.Payload, data = data[4:4+n], data[4+n:]
-			talker.Push(p, now)
+			talker.Push(p, unknown, now)
 			for ; !next.After(now); next = next.Add(Tick) {
 				m.tick(next)
 				ticks++

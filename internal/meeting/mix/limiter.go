@@ -17,11 +17,14 @@ type limiter struct {
 	down float32 // 1 - gain, so that the zero limiter changes nothing
 }
 
-// apply limits pcm in place and says whether it is all zero.
-func (l *limiter) apply(pcm []float32) bool {
+// apply limits the channels in place, all by the same gain, and says whether
+// they are all zero.
+func (l *limiter) apply(channels [][]float32) bool {
 	var peak float32
-	for _, x := range pcm {
-		peak = max(peak, x, -x)
+	for _, pcm := range channels {
+		for _, x := range pcm {
+			peak = max(peak, x, -x)
+		}
 	}
 	from := 1 - l.down
 	to := min(from*release, 1)
@@ -32,16 +35,18 @@ func (l *limiter) apply(pcm []float32) bool {
 	if peak == 0 || from == 1 && to == 1 && peak <= knee {
 		return peak == 0
 	}
-	step := (to - from) / float32(len(pcm))
-	for i, x := range pcm {
-		pcm[i] = bend(x * (from + step*float32(i)))
+	for _, pcm := range channels {
+		step := (to - from) / float32(len(pcm))
+		for i, x := range pcm {
+			pcm[i] = bend(x * (from + step*float32(i)))
+		}
 	}
 	return false
 }
 
 // bend is x below the knee and comes near top above, with no corner.
 func bend(x float32) float32 {
-	const top = 0.95
+	const top = 0.92
 	const room = top - knee
 	switch {
 	case x > knee:

@@ -34,6 +34,8 @@ type person struct {
 	amp float64
 	ppm float64 // how much slower its clock runs
 
+	unsaid bool // its packets do not say how loud they are
+
 	loss    float64                   // share of its packets
 	way     func(i int) time.Duration // of its i-th packet to the mixer; nil: 10 ms
 	pending []sentPacket              // on the way, by arrival
@@ -52,12 +54,16 @@ type person struct {
 
 type sentPacket struct {
 	*rtp.Packet
+	level   uint8
 	arrival time.Time
 }
 
+// unknown is the level of packets that do not say it.
+const unknown = 255
+
 func newRoom(t testing.TB) *room {
 	m := New(Config{}, slog.New(slog.DiscardHandler))
-	t.Cleanup(m.shared.close)
+	t.Cleanup(m.free)
 	return &room{t: t, mixer: m, now: start}
 }
 
@@ -124,13 +130,25 @@ func (p *person) send(now time.Time) {
 		p.pending = append(p.pending, sentPacket{&rtp.Packet{
 			Header:  rtp.Header{SSRC: p.ssrc, SequenceNumber: uint16(65000 + p.sent), Timestamp: uint32(p.sent * frame)},
 			Payload: payload,
-		}, p.at(p.sent + 1).Add(way)})
+		}, p.says(pcm), p.at(p.sent + 1).Add(way)})
 	}
 	slices.SortStableFunc(p.pending, func(a, b sentPacket) int { return a.arrival.Compare(b.arrival) })
 	for len(p.pending) > 0 && !p.pending[0].arrival.After(now) {
-		p.Push(p.pending[0].Packet, p.pending[0].arrival)
+		p.Push(p.pending[0].Packet, p.pending[0].level, p.pending[0].arrival)
 		p.pending = p.pending[1:]
 	}
+}
+
+// says is the level that a client writes with the sound.
+func (p *person) says(pcm []float32) uint8 {
+	if p.unsaid {
+		return unknown
+	}
+	power := 0.0
+	for _, x := range pcm {
+		power += float64(x) * float64(x) / float64(len(pcm))
+	}
+	return uint8(decibels(power))
 }
 
 // run lets time pass, in ticks.
@@ -537,7 +555,7 @@ func TestManyLoudOnesAreLimited(t *testing.T) {
 	r.run(3 * time.Second)
 	for i, x := range b.heard {
 		if math.Abs(float64(x)) > 1 {
-			t.Fatalf("got sample %d = %.2f, want at most full scale", i, x)
+			t.Fatalf("got sample %d = %.4f, want at most full scale", i, x)
 		}
 	}
 }
@@ -557,6 +575,7 @@ func prepare(t testing.TB, people, speakers int) func() {
 	// 2 s of packets, over and over under new numbers.
 	const packets = 100
 	coded := make([][packets][]byte, people)
+	levels := make([]uint8, people)
 	pcm, out := make([]float32, frame), make([]byte, opus.MaxPacket)
 	for i, p := range r.all {
 		p.Participant.sink = func(Frame) {}
@@ -564,6 +583,7 @@ func prepare(t testing.TB, people, speakers int) func() {
 			for k := range pcm {
 				pcm[k] = float32(p.amp * math.Sin(2*math.Pi*p.hz*float64(j*frame+k)/sampleRate))
 			}
+			levels[i] = p.says(pcm)
 			n, err := p.encoder.Encode(pcm, out)
 			if err != nil {
 				t.Fatal(err)
@@ -577,7 +597,7 @@ func prepare(t testing.TB, people, speakers int) func() {
 		for i, p := range r.all {
 			packet.Header = rtp.Header{SSRC: p.ssrc, SequenceNumber: uint16(65000 + p.sent), Timestamp: uint32(p.sent * frame)}
 			packet.Payload = coded[i][p.sent%packets]
-			p.Push(packet, r.now.Add(-10*time.Millisecond))
+			p.Push(packet, levels[i], r.now.Add(-10*time.Millisecond))
 			p.sent++
 		}
 		r.mixer.tick(r.now)
@@ -596,7 +616,7 @@ func TestTickDoesNotAllocate(t *testing.T) {
 
 // BenchmarkTick is one tick; 50 of them are a second of the meeting.
 func BenchmarkTick(b *testing.B) {
-	for _, n := range []struct{ people, speakers int }{{1, 0}, {2, 1}, {2, 2}, {10, 1}, {10, 3}, {10, 10}, {50, 3}, {100, 3}} {
+	for _, n := range []struct{ people, speakers int }{{1, 0}, {2, 1}, {2, 2}, {10, 1}, {10, 3}, {10, 10}, {50, 3}, {100, 3}, {250, 3}} {
 		b.Run(fmt.Sprintf("%d people, %d speak", n.people, n.speakers), func(b *testing.B) {
 			step := prepare(b, n.people, n.speakers)
 			for b.Loop() {

@@ -1,37 +1,37 @@
 package mix
 
 import (
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtp"
+
+	"belfry.live/belfry/internal/media/jitter"
+	"belfry.live/belfry/internal/media/opus"
 )
 
 const (
-	// apartFor is how many ticks a participant keeps an encoder of its own
-	// after it last sounded, so that pauses in speech do not switch streams.
-	apartFor = 50
-	// gatePower is the mean square below which sound counts as none (-70
-	// dBFS), and gateTicks how long it stays in the mix all the same.
-	gatePower = 1e-7
-	gateTicks = 25
-	// speakingLevel is the level, in dB below full scale, from which somebody
-	// speaks; silentLevel is how none at all is written.
-	speakingLevel = 50
-	silentLevel   = 127
-	// levelDecay is how fast a level falls per tick: 15 dB in 200 ms.
-	levelDecay = 0.7
-	// ramp is how many samples it takes to fade in or out: 5 ms.
-	ramp = 240
+	// maxHeld bounds a participant's packets that wait to be mixed: more than
+	// a second of them.
+	maxHeld = 64
+	// maxDelay bounds how long sound is held back for late packets, and
+	// shrink is how much of that goes in a second when it is too long: splices
+	// take it, which can take more than a change of pace.
+	maxDelay = 300 * time.Millisecond
+	shrink   = 20 * time.Millisecond
 )
 
 // A ParticipantConfig describes somebody in the meeting.
 type ParticipantConfig struct {
-	ID     string
+	ID string
+	// Owner is the same for participants who must not hear each other, such as
+	// a content share and its sharer. Empty: hears all but itself.
+	Owner  string
 	Hidden bool // listens, is never heard
+	Stereo bool // see SetStereo
+	Deaf   bool // see SetDeaf
 	// Sink gets every frame of the participant's mix from the mixer's
 	// goroutine, which it must not block. A frame may be on its way while
 	// Close returns.
@@ -45,25 +45,40 @@ type Participant struct {
 	hidden bool
 	sink   func(Frame)
 	mixer  *Mixer
+	group  *group
 
-	level atomic.Int32 // dB below full scale
+	// Set by anybody.
+	closed, muted, deaf, stereo atomic.Bool
+	level                       atomic.Int32 // dB below full scale
 
-	mu     sync.Mutex // guards what follows
-	closed bool
-	muted  bool
-	source source
-	own    output // its mix while it sounds; all but its encoder is the tick's
+	mu     sync.Mutex // guards what follows; the mixer's mu may be taken under it
+	buffer *jitter.Buffer
+	ssrc   uint32
+	stream int  // counts the SSRCs
+	wide   bool // the stream had a stereo packet
+	heard  loudness
+	awake  bool // is in the mixer's list of those who may be heard
+	voiced bool // has a voice, which says what is mixed when
+	stats  Stats
 	report senderReport
 	mixed  mixPoint
+	uplink uplink
 
-	// Touched by the mixer's tick alone.
-	sound      [frame]float32 // what it adds to the sum
-	sounds     bool           // sound is not all zero
-	gain       float32        // at the end of the last tick: 0 or 1
-	quiet      int            // ticks below the gate
-	sinceSound int            // ticks
-	apart      bool           // hears its own mix, not the shared one
-	held       float64        // mean square, decaying
+	// Touched by the mixer's goroutine alone.
+	voice  *voice  // nil: not decoded
+	broken bool    // its sound made the mixer panic: it is heard no more
+	score  int     // its rank among those who may be heard: less is louder
+	blind  bool    // its packets do not say how loud they are
+	chosen bool    // is to be heard
+	since  uint64  // tick when it was chosen
+	own    *output // its own mix while it sounds
+	hears  *output // whose packets it got last; nil: silence, or nothing yet
+}
+
+// A group is the participants who do not hear each other.
+type group struct {
+	owner   string
+	sounded uint64 // tick when one of them was in the mix last; touched by the mixer's goroutine alone
 }
 
 // senderReport joins two clocks of the sender (RFC 3550 section 6.4.1).
@@ -102,15 +117,16 @@ func (m *mixPoint) follow(now time.Time, timestamp uint32) {
 
 // Add puts somebody in, from the next tick on. Close takes them out.
 func (m *Mixer) Add(c ParticipantConfig) *Participant {
-	p := &Participant{
-		id: c.ID, hidden: c.Hidden, sink: c.Sink, mixer: m,
-		sinceSound: apartFor,
-		quiet:      gateTicks,
-		apart:      true, // has not heard the shared mix so far
-	}
+	p := &Participant{id: c.ID, hidden: c.Hidden, sink: c.Sink, mixer: m}
 	p.level.Store(silentLevel)
-	p.source.init(m.log)
+	p.stereo.Store(c.Stereo)
+	p.deaf.Store(c.Deaf)
+	if !c.Hidden {
+		p.buffer = jitter.New(jitter.Config{Capacity: maxHeld, MaxDelay: maxDelay, Shrink: shrink})
+		p.buffer.SetIdle(true)
+	}
 	m.mu.Lock()
+	p.group = m.enter(c.Owner)
 	m.participants = append(slices.Clone(m.participants), p)
 	m.mu.Unlock()
 	select {
@@ -120,15 +136,55 @@ func (m *Mixer) Add(c ParticipantConfig) *Participant {
 	return p
 }
 
-// Push takes a packet of Opus; it is copied.
-func (p *Participant) Push(packet *rtp.Packet, arrival time.Time) {
-	if p.hidden || len(packet.Payload) == 0 {
+// enter returns the owner's group. The mixer's mu is held.
+func (m *Mixer) enter(owner string) *group {
+	if owner == "" {
+		return &group{}
+	}
+	for _, p := range m.participants {
+		if p.group.owner == owner {
+			return p.group
+		}
+	}
+	return &group{owner: owner}
+}
+
+// Push takes a packet of Opus, which is copied, and its level: dB below full
+// scale (RFC 6464), 127 silent, above that unknown.
+func (p *Participant) Push(packet *rtp.Packet, level uint8, arrival time.Time) {
+	if p.hidden || len(packet.Payload) == 0 || p.closed.Load() {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.closed {
-		p.source.push(packet, arrival)
+	if packet.SSRC != p.ssrc {
+		if p.ssrc != 0 {
+			p.buffer.Reset()
+			p.mixed.known = false
+		}
+		p.ssrc = packet.SSRC
+		p.stream++
+		p.wide = false
+		p.heard = loudness{}
+	}
+	p.wide = p.wide || opus.Stereo(packet.Payload)
+	p.uplink.came(arrival)
+	p.buffer.Push(jitter.Packet{
+		Sequence: packet.SequenceNumber, Timestamp: packet.Timestamp, Arrival: arrival, Payload: packet.Payload,
+	})
+	loud := p.heard.follow(level, len(packet.Payload), arrival)
+	if loud && !p.awake && !p.muted.Load() {
+		p.awake = true
+		p.buffer.SetIdle(false)
+		p.mixer.rouse(p)
+	}
+	if p.voiced {
+		return
+	}
+	// Nobody decodes it: only the schedule goes on.
+	if due, ok := p.buffer.Due(arrival); ok {
+		p.discardBefore(due - frame)
+		p.mixed.follow(arrival, due-frame)
 	}
 }
 
@@ -140,11 +196,15 @@ func (p *Participant) SenderReport(ntp time.Time, rtp uint32) {
 }
 
 // SetMuted takes the participant out of the mix, or back in.
-func (p *Participant) SetMuted(muted bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.muted = muted
-}
+func (p *Participant) SetMuted(muted bool) { p.muted.Store(muted) }
+
+// SetStereo says whether the participant's mix has two channels while there is
+// stereo sound in it. Without stereo sound all get mono: it is the same.
+func (p *Participant) SetStereo(stereo bool) { p.stereo.Store(stereo) }
+
+// SetDeaf says whether the participant gets packets of silence in place of a
+// mix.
+func (p *Participant) SetDeaf(deaf bool) { p.deaf.Store(deaf) }
 
 // Offset is how much later than the participant's own clock says its sound is
 // mixed: the mixer's time minus the sender's time of the same sample, without
@@ -164,88 +224,29 @@ func (p *Participant) Offset() (time.Duration, bool) {
 func (p *Participant) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.source.counts()
+	return p.counts()
 }
 
-// Close takes the participant out and frees what it held.
+func (p *Participant) counts() Stats {
+	s := p.stats
+	if p.buffer != nil {
+		s.Stats = p.buffer.Stats()
+	}
+	return s
+}
+
+// Close takes the participant out. The mixer frees what it held for it.
 func (p *Participant) Close() {
+	if p.closed.Swap(true) {
+		return
+	}
 	m := p.mixer
 	m.mu.Lock()
 	m.participants = slices.DeleteFunc(slices.Clone(m.participants), func(o *Participant) bool { return o == p })
 	m.mu.Unlock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return
+	m.log.Debug("left the mix", "attendee", p.id, "sound", p.Stats())
+	select {
+	case m.wake <- struct{}{}: // the last one: what was held is freed
+	default:
 	}
-	p.closed = true
-	p.source.close()
-	p.own.close()
-	m.log.Debug("left the mix", "attendee", p.id, "sound", p.source.counts())
-}
-
-// pull gets the participant's sound of this tick into p.sound.
-func (p *Participant) pull(now time.Time) {
-	p.sounds = false
-	p.sinceSound++
-	if p.hidden {
-		return
-	}
-	p.mu.Lock()
-	playing := !p.closed && p.source.pull(now, p.muted && p.gain == 0, p.sound[:])
-	if at, ok := p.source.position(); ok {
-		p.mixed.follow(now, at)
-	}
-	muted := p.muted
-	p.mu.Unlock()
-
-	power := 0.0
-	if playing {
-		for _, x := range p.sound {
-			power += float64(x) * float64(x)
-		}
-		power /= frame
-	}
-	if power >= gatePower {
-		p.quiet = 0
-	} else {
-		p.quiet++
-	}
-	wanted := float32(0)
-	if playing && !muted && p.quiet < gateTicks {
-		wanted = 1
-	}
-	if playing && (p.gain != 0 || wanted != 0) {
-		fade(p.sound[:], p.gain, wanted)
-		p.sounds = true
-		p.sinceSound = 0
-	}
-	p.gain = wanted
-	if wanted == 0 {
-		power = 0
-	}
-	p.held = max(power, p.held*levelDecay)
-	p.level.Store(int32(decibels(p.held)))
-}
-
-// fade takes the gain from one value to the other in the first samples.
-func fade(pcm []float32, from, to float32) {
-	if from == 1 && to == 1 {
-		return
-	}
-	step := (to - from) / ramp
-	for i := range ramp {
-		pcm[i] *= from + step*float32(i)
-	}
-	for i := ramp; i < len(pcm); i++ {
-		pcm[i] *= to
-	}
-}
-
-// decibels writes a mean square as dB below full scale, 0 to 127.
-func decibels(power float64) int {
-	if power <= 0 {
-		return silentLevel
-	}
-	return int(min(max(-10*math.Log10(power)+0.5, 0), silentLevel))
 }

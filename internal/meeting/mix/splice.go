@@ -21,9 +21,9 @@ const (
 // early sound has one twice, as long as the sound takes to come to a place like
 // the one where it is: a period or some. So its pitch stays what it is. It
 // leaves need samples at the least.
-func (s *source) splice(late, need int) {
+func (v *voice) splice(late, need int) {
 	off := max(late, -late)
-	if s.whole++; !s.playing || off < startSplice || s.whole < spliceEvery {
+	if v.whole++; !v.playing || off < startSplice || v.whole < spliceEvery {
 		return
 	}
 	reserve := need // what must be left behind the piece
@@ -31,32 +31,47 @@ func (s *source) splice(late, need int) {
 		reserve = overlap
 	}
 	most := min(off, maxSplice)
-	s.fetch(reserve + most)
-	most = min(most, len(s.pcm)-reserve)
+	v.fetch(reserve + most)
+	most = min(most, v.held()-reserve)
 	if most < minSplice {
 		return
 	}
-	n, likeness := period(s.pcm[:most+overlap])
+	n, likeness := period(v.middle(most + overlap))
 	if likeness < alikeEnough*float64(maxLate-off)/maxLate {
 		return
 	}
-	if late > 0 {
-		s.pcm = shorten(s.pcm, n)
-	} else {
-		s.pcm = lengthen(s.pcm, n)
+	for c := range v.channels {
+		if late > 0 {
+			v.pcm[c] = shorten(v.pcm[c], n)
+		} else {
+			v.pcm[c] = lengthen(v.pcm[c], n)
+		}
 	}
-	s.whole = 0
-	s.stats.Spliced += uint64(n)
+	v.whole = 0
+	v.stats.Spliced += uint64(n)
 }
 
 // fetch decodes what follows without a hole, until there are so many samples.
-func (s *source) fetch(samples int) {
-	for len(s.pcm) < samples {
-		if next, ok := s.buffer.Peek(); !ok || next.Timestamp != s.end {
+func (v *voice) fetch(samples int) {
+	for v.held() < samples {
+		if !v.feed.peek(&v.next) || v.next.timestamp != v.end || v.next.samples == 0 {
 			return
 		}
-		s.decode(false)
+		v.decode(false)
 	}
+}
+
+// middle is the mean of the channels, of so many samples. Both channels are
+// spliced alike, or the picture of the sound would turn.
+func (v *voice) middle(samples int) []float32 {
+	if v.channels == 1 {
+		return v.pcm[0][:samples]
+	}
+	mid := v.mid[:samples]
+	for i := range mid {
+		mid[i] = (v.pcm[0][i] + v.pcm[1][i]) / 2
+	}
+	return mid
 }
 
 // shorten takes n samples out near the front of pcm, in place.
