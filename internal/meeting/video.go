@@ -63,7 +63,7 @@ func (r *room) subscribe(s *seat, f *chime.SubscribeFrame) (rtc.Offer, signal.An
 	}
 
 	for _, id := range f.GetReceiveStreamIds() {
-		offer.Receive = append(offer.Receive, rtc.Receive{Source: r.source(s, id)})
+		offer.Receive = append(offer.Receive, rtc.Receive{Target: sfu.Whole(r.source(s, id))})
 	}
 	return offer, answer
 }

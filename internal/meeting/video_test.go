@@ -88,7 +88,7 @@ func TestCapabilitiesBindVideo(t *testing.T) {
 		if offer.Publish != want.publish || (answer.Status == 206) == want.publish {
 			t.Errorf("%s: got publish %t, status %d, want publish %t", seats[i].attendee.ExternalUserID, offer.Publish, answer.Status, want.publish)
 		}
-		if got := offer.Receive[1].Source != nil; got != want.watch {
+		if got := offer.Receive[1].Target.Publisher != nil; got != want.watch {
 			t.Errorf("%s: got video %t, want %t", seats[i].attendee.ExternalUserID, got, want.watch)
 		}
 	}
@@ -119,8 +119,8 @@ func FuzzSubscribe(f *testing.F) {
 				t.Errorf("got %d sections, want %d", got, want)
 			}
 			for i, x := range offer.Receive {
-				if hit := sub.ReceiveStreamIds[i] == was.stream; (x.Source == theirs) != hit || (x.Source != nil) != hit {
-					t.Errorf("stream %d: got source %p, want one only for stream %d", sub.ReceiveStreamIds[i], x.Source, was.stream)
+				if hit := sub.ReceiveStreamIds[i] == was.stream; (x.Target.Publisher == theirs) != hit || (x.Target.Publisher != nil) != hit {
+					t.Errorf("stream %d: got source %p, want one only for stream %d", sub.ReceiveStreamIds[i], x.Target.Publisher, was.stream)
 				}
 			}
 			videos := 0

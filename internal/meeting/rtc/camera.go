@@ -24,11 +24,13 @@ const (
 type camera struct {
 	peer *Peer
 
-	mu        sync.Mutex // guards what follows
-	on        bool
-	layers    []*layer // in the order of the offer
-	offset    time.Duration
-	offsetSet bool
+	mu         sync.Mutex // guards what follows
+	on         bool
+	source     *sfu.Source // of this time on
+	descriptor uint8       // id of the header extension, 0: not agreed
+	layers     []*layer    // in the order of the offer
+	offset     time.Duration
+	offsetSet  bool
 }
 
 // A layer is one stream of the camera: one simulcast encoding, or all there
@@ -45,7 +47,7 @@ type layer struct {
 
 // agree follows an answer: whether the camera is on, and in which encodings.
 // No ids is one encoding without a name.
-func (c *camera) agree(on bool, rids []string) {
+func (c *camera) agree(on bool, rids []string, descriptor uint8) {
 	if len(rids) == 0 {
 		rids = []string{""}
 	}
@@ -56,8 +58,11 @@ func (c *camera) agree(on bool, rids []string) {
 			layers[i] = &layer{rid: rid, in: receiver{clock: 90000, nack: true}}
 		}
 	}
+	if on && !c.on {
+		c.source = new(sfu.Source)
+	}
 	old := c.layers
-	c.on, c.layers = on, layers
+	c.on, c.layers, c.descriptor = on, layers, descriptor
 	var stopped []*sfu.Publisher
 	for _, l := range old {
 		if l.publisher == nil || on && c.named(l.rid) == l {
@@ -144,7 +149,10 @@ func (c *camera) publish(l *layer) *sfu.Publisher {
 		return l.publisher
 	}
 	started := sfu.NewPublisher(sfu.PublisherConfig{
-		AskForKeyFrame: func() { c.askForKeyFrame(l) },
+		AskForKeyFrame:       func() { c.askForKeyFrame(l) },
+		RID:                  l.rid,
+		Source:               c.source,
+		DependencyDescriptor: c.descriptor,
 	})
 	l.publisher = started
 	if c.offsetSet {

@@ -225,7 +225,7 @@ func (s *browserServer) offer(w http.ResponseWriter, r *http.Request) {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
 			}
-			rec.Source = other.publisher()
+			rec.Target = sfu.Whole(other.publisher())
 		}
 		o.Receive = append(o.Receive, rec)
 	}

@@ -331,7 +331,7 @@ func (a *attendee) negotiate() {
 	o := Offer{SDP: sdp, Publish: a.cameraOn}
 	for _, tr := range a.pc.GetTransceivers() {
 		if tr.Kind() == webrtc.RTPCodecTypeVideo {
-			o.Receive = append(o.Receive, Receive{Source: a.receive[tr]})
+			o.Receive = append(o.Receive, Receive{Target: sfu.Whole(a.receive[tr])})
 		}
 	}
 	if a.answer, err = a.peer.Negotiate(a.t.Context(), o); err != nil {

@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,7 @@ const (
 	uriRepairedRID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 	uriAudioLevel  = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 	uriTWCC        = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+	uriDescriptor  = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 )
 
 // Feedback that is given and understood.
@@ -33,13 +35,14 @@ type chosen struct {
 }
 
 // chooseVideo returns the video formats of a section that are forwarded, in
-// the client's order, so its preference stays.
-func chooseVideo(s *section) []chosen {
+// the client's order, so its preference stays. A camera has to keep to the
+// profiles that everybody decodes; what arrives may be of any.
+func chooseVideo(s *section, kind sectionKind) []chosen {
 	var list []chosen
 	for i := range s.formats {
 		f := &s.formats[i]
 		video, params, ok := videoFormat(f)
-		if !ok {
+		if !ok || kind == cameraSection && !publishable(video) {
 			continue
 		}
 		list = append(list, chosen{
@@ -54,8 +57,18 @@ func chooseVideo(s *section) []chosen {
 	return list
 }
 
+// publishable says whether a camera may send a format.
+func publishable(f sfu.Format) bool {
+	switch f.Codec {
+	case sfu.VP8, sfu.H264:
+		return true
+	}
+	return false
+}
+
 // videoFormat says what a format is, and the parameters it must have in an
-// answer: clients compare them as text, so the order is fixed.
+// answer: clients compare them as text, so their order is fixed, and what goes
+// without saying is not said.
 func videoFormat(f *format) (v sfu.Format, params string, ok bool) {
 	if f.clock != 90000 {
 		return sfu.Format{}, "", false
@@ -63,6 +76,20 @@ func videoFormat(f *format) (v sfu.Format, params string, ok bool) {
 	switch f.name {
 	case "vp8":
 		return sfu.Format{Codec: sfu.VP8}, "", true
+	case "vp9": // RFC 9628, section 6: profiles 0 to 3
+		profile, ok := f.small("profile-id", 3)
+		return sfu.Format{Codec: sfu.VP9, Profile: profile}, fmt.Sprintf("profile-id=%d", profile), ok
+	case "av1": // AV1 RTP payload format, section 7.2.1: profiles 0 to 2
+		profile, ok := f.small("profile", 2)
+		level, hasLevel := f.small("level-idx", 31)
+		tier, hasTier := f.small("tier", 1)
+		if profile != 0 {
+			params = fmt.Sprintf("profile=%d", profile)
+			if hasLevel && hasTier && f.param("level-idx") != "" {
+				params = fmt.Sprintf("level-idx=%d;profile=%d;tier=%d", level, profile, tier)
+			}
+		}
+		return sfu.Format{Codec: sfu.AV1, Profile: profile}, params, ok
 	case "h264":
 		profile := strings.ToLower(f.param("profile-level-id"))
 		bits, err := strconv.ParseUint(profile, 16, 24)
@@ -73,6 +100,17 @@ func videoFormat(f *format) (v sfu.Format, params string, ok bool) {
 			"level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile, true
 	}
 	return sfu.Format{}, "", false
+}
+
+// small returns a parameter that is a number up to limit, 0 when it is not
+// given.
+func (f *format) small(name string, limit uint16) (uint16, bool) {
+	text := f.param(name)
+	if text == "" {
+		return 0, true
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	return uint16(n), err == nil && uint16(n) <= limit
 }
 
 // rtxOf returns the payload type of the retransmissions of typ (RFC 4588,
@@ -125,10 +163,10 @@ func chooseExtensions(s *section, kind sectionKind) []extension {
 			ours = true
 		case uriAudioLevel:
 			ours = kind == audioSection
-		case uriRID, uriRepairedRID:
+		case uriRID, uriRepairedRID, uriDescriptor:
 			ours = kind == cameraSection
 		}
-		// Ids above 14 need two-byte headers, which nobody sends for these.
+		// Ids above 14 need two-byte headers, which browsers do not offer.
 		if !ours || e.id > 14 {
 			continue
 		}

@@ -21,7 +21,7 @@ func newPublishingPeer(t testing.TB) *Peer {
 	p := newSDPPeer()
 	p.connected = true
 	p.notes = newNotifier()
-	p.video.agree(true, nil)
+	p.video.agree(true, nil, 0)
 	source := p.video.publish(p.video.layers[0])
 	if _, _, err := p.answerTo(string(text), true, source); err != nil {
 		t.Fatal(err)

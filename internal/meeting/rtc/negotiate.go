@@ -36,6 +36,7 @@ type plan struct {
 	twccSend         uint8 // of what it receives
 	mid              uint8 // of the camera's, as the next two
 	rid, repairedRID uint8
+	descriptor       uint8 // of the dependency descriptor
 
 	camera      bool
 	cameraMID   string
@@ -52,7 +53,7 @@ type receive struct {
 	ssrc, rtx  uint32
 	types      []sfu.PayloadType
 	subscriber *sfu.Subscriber
-	source     *sfu.Publisher
+	target     sfu.Target
 }
 
 // Negotiate answers an offer. If it fails nothing has changed, and the error
@@ -117,6 +118,7 @@ type negotiation struct {
 	plan      *plan
 	audioType uint32 // for the mix, or noType
 	stereo    bool   // the client wants the mix in stereo
+	decodes   []sfu.Format
 	receives  map[string]*receive
 }
 
@@ -142,18 +144,22 @@ func (n *negotiation) decide(o Offer) error {
 			if m.stopped(n.offer.bundle) {
 				break
 			}
-			if s.formats = chooseVideo(m); len(s.formats) == 0 {
+			kind := receiveSection
+			if index == 0 {
+				kind = cameraSection
+			}
+			if s.formats = chooseVideo(m, kind); len(s.formats) == 0 {
 				break
 			}
 			if index == 0 {
 				n.decideCamera(&s, o.Publish)
 				break
 			}
-			var source *sfu.Publisher
+			var want Receive
 			if index < len(o.Receive) {
-				source = o.Receive[index].Source
+				want = o.Receive[index]
 			}
-			n.decideReceive(&s, index, source)
+			n.decideReceive(&s, index, want)
 		}
 		n.sections = append(n.sections, s)
 	}
@@ -191,6 +197,9 @@ func (n *negotiation) decideAudio(s *answerSection, v voice) {
 func (n *negotiation) decideCamera(s *answerSection, publish bool) {
 	m := s.offered
 	s.rejected = false
+	for _, f := range chooseVideo(m, receiveSection) {
+		n.decode(f.video)
+	}
 	s.extensions = chooseExtensions(m, cameraSection)
 	n.plan.cameraMID = m.mid
 	n.plan.mid = extensionID(s.extensions, uriMID)
@@ -209,6 +218,7 @@ func (n *negotiation) decideCamera(s *answerSection, publish bool) {
 	if id := extensionID(s.extensions, uriTWCC); id != 0 {
 		n.plan.twcc = id
 	}
+	n.plan.descriptor = extensionID(s.extensions, uriDescriptor)
 	for _, f := range s.formats {
 		n.plan.types[f.typ] = payloadType{kind: videoRTP, format: f.video}
 		if f.rtx != 0 {
@@ -221,7 +231,7 @@ func (n *negotiation) decideCamera(s *answerSection, publish bool) {
 	}
 }
 
-func (n *negotiation) decideReceive(s *answerSection, index int, source *sfu.Publisher) {
+func (n *negotiation) decideReceive(s *answerSection, index int, want Receive) {
 	m := s.offered
 	s.rejected = false
 	s.extensions = chooseExtensions(m, receiveSection)
@@ -229,16 +239,18 @@ func (n *negotiation) decideReceive(s *answerSection, index int, source *sfu.Pub
 	types := make([]sfu.PayloadType, len(s.formats))
 	for i, f := range s.formats {
 		types[i] = sfu.PayloadType{Format: f.video, Type: f.typ, RTX: f.rtx}
+		n.decode(f.video)
 	}
-	if !m.direction.receives() {
-		source = nil
-	}
+	active := want.Target.Publisher != nil && m.direction.receives()
 	before := n.peer.receives[m.mid]
-	if before == nil && source == nil {
+	if before == nil && !active {
 		return
 	}
-	r := &receive{types: types, source: source}
-	if before != nil && slices.Equal(before.types, types) {
+	r := &receive{types: types}
+	if active && !want.Paused {
+		r.target = want.Target
+	}
+	if before != nil && sameTypes(before.types, types) {
 		r.ssrc, r.rtx, r.subscriber = before.ssrc, before.rtx, before.subscriber
 	} else {
 		r.ssrc, r.rtx = randomUint32(), randomUint32()
@@ -250,7 +262,7 @@ func (n *negotiation) decideReceive(s *answerSection, index int, source *sfu.Pub
 		})
 	}
 	n.receives[m.mid] = r
-	if source == nil {
+	if !active {
 		return
 	}
 	s.direction = sendOnly
@@ -266,6 +278,27 @@ func (n *negotiation) decideReceive(s *answerSection, index int, source *sfu.Pub
 	n.tracks = append(n.tracks, Track{MID: m.mid, SSRC: r.ssrc, Section: index})
 }
 
+// sameTypes reports whether two offers name the same formats, in any order:
+// the client's preference says nothing about what arrives.
+func sameTypes(a, b []sfu.PayloadType) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for _, t := range a {
+		if !slices.Contains(b, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// decode keeps that the client offers to receive a format.
+func (n *negotiation) decode(f sfu.Format) {
+	if !slices.Contains(n.decodes, f) {
+		n.decodes = append(n.decodes, f)
+	}
+}
+
 // apply makes the plan the peer's.
 func (n *negotiation) apply() {
 	p := n.peer
@@ -279,8 +312,9 @@ func (n *negotiation) apply() {
 	p.plan.Store(n.plan)
 	p.out.audioType.Store(n.audioType)
 	p.stereo.Store(n.stereo)
+	p.decodes.Store(&n.decodes)
 	p.band.agree(n.plan.twccSend)
-	p.video.agree(n.plan.camera, n.plan.layers)
+	p.video.agree(n.plan.camera, n.plan.layers, n.plan.descriptor)
 	for mid, old := range p.receives {
 		if r := n.receives[mid]; r == nil || r.subscriber != old.subscriber {
 			old.subscriber.Close()
@@ -291,9 +325,38 @@ func (n *negotiation) apply() {
 		return // attach will
 	}
 	for _, r := range p.receives {
-		r.subscriber.SetSource(r.source)
+		r.subscriber.SetTarget(r.target)
 	}
 }
+
+// SetTarget changes what is sent on the section with a mid, without an offer.
+// It is false if there is no such section, or it is not active.
+func (p *Peer) SetTarget(mid string, t sfu.Target) bool {
+	p.negotiating.Lock()
+	defer p.negotiating.Unlock()
+	r := p.receives[mid]
+	if r == nil || p.over || p.plan.Load().subscribers[r.ssrc] == nil {
+		return false
+	}
+	r.target = t
+	if p.connected {
+		r.subscriber.SetTarget(t)
+	}
+	return true
+}
+
+// Decodes returns the video formats of the client's last offer. Those of its
+// camera's section are among them: one that receives nothing yet has no other.
+// The slice must not be changed.
+func (p *Peer) Decodes() []sfu.Format {
+	if list := p.decodes.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// Stereo reports whether the client wants the mix in stereo.
+func (p *Peer) Stereo() bool { return p.stereo.Load() }
 
 func extensionID(list []extension, uri string) uint8 {
 	for _, e := range list {

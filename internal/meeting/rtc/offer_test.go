@@ -53,7 +53,7 @@ func (p *Peer) answerTo(text string, publish bool, source *sfu.Publisher) (Answe
 	n := negotiation{peer: p, offer: parsed, plan: new(plan), receives: make(map[string]*receive)}
 	o := Offer{Publish: publish}
 	for range maxSections {
-		o.Receive = append(o.Receive, Receive{Source: source})
+		o.Receive = append(o.Receive, Receive{Target: sfu.Whole(source)})
 	}
 	if err := n.decide(o); err != nil {
 		return Answer{}, nil, err
@@ -185,7 +185,8 @@ func TestSections(t *testing.T) {
 		{"bundle-only is no rejection", "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:2", "m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=bundle-only\r\na=mid:2", false, source, "9", want, "2"},
 		{"stopped", "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:2", "m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:2", false, source, "0", "inactive", "2"},
 		{"no codec in common", "a=recvonly\r\na=rtpmap:96 VP8", "a=recvonly\r\na=rtpmap:96 H266", false, source, "0", "inactive", "2"},
-		{"only VP9 at the camera", "a=inactive\r\na=rtpmap:96 VP8", "a=sendrecv\r\na=rtpmap:96 VP9", true, source, "0", "inactive", "1"},
+		{"only a rare profile at the camera", "a=inactive\r\na=rtpmap:96 VP8", "a=sendrecv\r\na=fmtp:96 profile-id=2\r\na=rtpmap:96 VP9", true, source, "0", "inactive", "1"},
+		{"a rare profile to watch", "a=recvonly\r\na=rtpmap:96 VP8", "a=recvonly\r\na=fmtp:96 profile-id=2\r\na=rtpmap:96 VP9", false, source, "9", want, "2"},
 		{"audio only sends", "a=mid:0", "a=sendonly\r\na=mid:0", false, nil, "9", "recvonly", "0"},
 		{"data channel", "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:2", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2", false, nil, "0", "inactive", "2"},
 		{"second audio", "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:2", "m=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:2", false, nil, "0", "inactive", "2"},

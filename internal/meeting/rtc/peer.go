@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"belfry.live/belfry/internal/meeting/sfu"
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"golang.org/x/sync/errgroup"
@@ -29,12 +30,13 @@ type Peer struct {
 	closing  chan struct{} // closed when Close begins
 	tasks    sync.WaitGroup
 
-	in     incoming
-	out    outgoing
-	plan   atomic.Pointer[plan] // what is agreed; never changed, only replaced
-	video  camera
-	stereo atomic.Bool // the client wants the mix in stereo
-	band   bandwidth
+	in      incoming
+	out     outgoing
+	plan    atomic.Pointer[plan] // what is agreed; never changed, only replaced
+	video   camera
+	stereo  atomic.Bool // the client wants the mix in stereo
+	decodes atomic.Pointer[[]sfu.Format]
+	band    bandwidth
 
 	negotiating sync.Mutex // held by Negotiate; guards what follows
 	writer      answerWriter
@@ -214,7 +216,7 @@ func (p *Peer) attach() {
 	defer p.negotiating.Unlock()
 	p.connected = true
 	for _, r := range p.receives {
-		r.subscriber.SetSource(r.source)
+		r.subscriber.SetTarget(r.target)
 	}
 }
 
@@ -227,7 +229,7 @@ func (p *Peer) finish() {
 		r.subscriber.Close()
 	}
 	p.out.shut()
-	p.video.agree(false, p.plan.Load().layers)
+	p.video.agree(false, p.plan.Load().layers, 0)
 }
 
 // Close ends the peer and waits for its goroutines.

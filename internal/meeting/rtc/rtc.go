@@ -47,7 +47,8 @@ type Offer struct {
 
 // A Receive says what to send on a section.
 type Receive struct {
-	Source *sfu.Publisher // nil: nothing
+	Target sfu.Target // zero: the section is not active
+	Paused bool       // active, but nothing is sent until SetTarget
 }
 
 // An Answer is what the server makes of an offer.
