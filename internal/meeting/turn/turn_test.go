@@ -66,7 +66,7 @@ func TestRelay(t *testing.T) {
 			// The first ones go as indications, then pion binds a channel.
 			b := make([]byte, 2000)
 			for i := range 100 {
-				want := bytes.Repeat([]byte{0x80, byte(i)}, 1+i*6)
+				want := bytes.Repeat([]byte{0x80, byte(i)}, 6+i*6) // pion's client waits for more after less than 9 bytes
 				if _, err := relayed.WriteTo(want, net.UDPAddrFromAddrPort(here)); err != nil {
 					t.Fatal(err)
 				}
