@@ -2,9 +2,10 @@ package rtc
 
 import (
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
+
+	"belfry.live/belfry/internal/meeting/port"
 )
 
 // An answerSection is what the server says to one section of an offer.
@@ -27,22 +28,7 @@ type answerWriter struct {
 	ufrag, pwd  string
 	fingerprint string // of the server's certificate, "sha-256 AB:..."
 	cname       string
-	candidates  []candidate
-}
-
-// A candidate is where the server can be reached (RFC 8839, section 5.1).
-type candidate struct {
-	addr     netip.AddrPort
-	tcp      bool
-	priority uint32
-}
-
-func (c candidate) String() string {
-	foundation, transport, suffix := 1, "udp", ""
-	if c.tcp {
-		foundation, transport, suffix = 2, "tcp", " tcptype passive"
-	}
-	return fmt.Sprintf("%d 1 %s %d %s %d typ host%s", foundation, transport, c.priority, c.addr.Addr(), c.addr.Port(), suffix)
+	candidates  []port.Candidate
 }
 
 // write returns the answer to o.

@@ -32,23 +32,26 @@ const (
 // the read loop puts in is read, what is written goes out at once.
 type dtlsConn struct {
 	in  *packetio.Buffer
-	out net.Conn
+	out link
 }
 
-func newDTLSConn(out net.Conn) *dtlsConn {
+func newDTLSConn(out link) *dtlsConn {
 	in := packetio.NewBuffer()
 	in.SetLimitCount(dtlsBacklog)
 	return &dtlsConn{in: in, out: out}
 }
 
+// clientAddr stands for the client, wherever it is: the port knows.
+var clientAddr net.Addr = new(net.UDPAddr)
+
 func (c *dtlsConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, err := c.in.Read(b)
-	return n, c.out.RemoteAddr(), err
+	return n, clientAddr, err
 }
 
-func (c *dtlsConn) WriteTo(b []byte, _ net.Addr) (int, error) { return c.out.Write(b) }
+func (c *dtlsConn) WriteTo(b []byte, _ net.Addr) (int, error) { return len(b), c.out.Write(b) }
 func (c *dtlsConn) Close() error                              { return c.in.Close() }
-func (c *dtlsConn) LocalAddr() net.Addr                       { return c.out.LocalAddr() }
+func (c *dtlsConn) LocalAddr() net.Addr                       { return clientAddr }
 func (c *dtlsConn) SetDeadline(t time.Time) error             { return c.in.SetReadDeadline(t) }
 func (c *dtlsConn) SetReadDeadline(t time.Time) error         { return c.in.SetReadDeadline(t) }
 func (c *dtlsConn) SetWriteDeadline(time.Time) error          { return nil }
@@ -61,7 +64,7 @@ type cipherPair struct{ rtp, rtcp *srtp.Context }
 // connection, whose only further use is to tell its end, and the keys.
 func (t *Transport) handshake(ctx context.Context, c *dtlsConn, client credentials) (conn *dtls.Conn, in, out cipherPair, err error) {
 	conn, err = dtls.ServerWithOptions(
-		c, c.out.RemoteAddr(),
+		c, clientAddr,
 		dtls.WithCertificates(t.certificate),
 		// The server chooses, and AES-GCM costs a seventh of AES-CM with
 		// HMAC-SHA1.

@@ -1,7 +1,6 @@
 package rtc
 
 import (
-	"context"
 	"time"
 
 	"belfry.live/belfry/internal/meeting/sfu"
@@ -9,7 +8,6 @@ import (
 )
 
 const (
-	feedbackTick   = 50 * time.Millisecond  // lost packets are asked for again
 	twccInterval   = 100 * time.Millisecond // what browsers expect
 	reportInterval = time.Second
 	// reportSlip is how far a stream may be from where its last report said,
@@ -17,22 +15,8 @@ const (
 	reportSlip = 10 * time.Millisecond
 )
 
-// feedbackLoop sends RTCP that time asks for.
-func (p *Peer) feedbackLoop(ctx context.Context) error {
-	ticker := time.NewTicker(feedbackTick)
-	defer ticker.Stop()
-	f := newFeedback(p)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-ticker.C:
-			f.tick(now)
-		}
-	}
-}
-
-// A feedback is touched by the feedback loop alone.
+// A feedback sends the RTCP that time asks for. It is touched by the port's
+// sender alone, every 50 ms.
 type feedback struct {
 	peer       *Peer
 	lastTWCC   time.Time
@@ -90,6 +74,7 @@ func (f *feedback) tick(now time.Time) {
 	if bps, changed := p.band.tick(p.in.rtt(), now); changed && p.ev.Bandwidth != nil {
 		p.notes.post(func() { p.ev.Bandwidth(bps) })
 	}
+	p.sendUplinkLimit(now)
 	f.report(now)
 }
 

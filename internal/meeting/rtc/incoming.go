@@ -2,22 +2,17 @@ package rtc
 
 import (
 	"encoding/binary"
-	"errors"
-	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"belfry.live/belfry/internal/meeting/port"
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 )
 
 const (
-	// readBuffer takes any datagram the ICE library passes on.
-	readBuffer = 8192
-
 	// One client may bring maxIncomingSSRCs streams at once, and another one
 	// every ten seconds: each leaves some state behind for as long as the
 	// client stays. A browser has one for audio and two for each layer of the
@@ -83,7 +78,7 @@ type incoming struct {
 }
 
 func (in *incoming) init(p *Peer) {
-	in.plain = make([]byte, 0, readBuffer)
+	in.plain = make([]byte, 0, port.MaxPacket)
 	in.known = make(map[uint32]struct{})
 	in.knownControl = make(map[uint32]struct{})
 	in.newSSRCs = newAllowance(newSSRCsPerSec, maxIncomingSSRCs)
@@ -101,64 +96,41 @@ func (in *incoming) rtt() time.Duration { return time.Duration(in.rttNanos.Load(
 
 func (in *incoming) open(c cipherPair) { in.ciphers.Store(&c) }
 
-// readLoop takes packets apart by their first byte (RFC 7983, section 7).
-func (p *Peer) readLoop(conn net.Conn, records *dtlsConn) error {
-	b := make([]byte, readBuffer)
-	for {
-		n, err := conn.Read(b)
-		if errors.Is(err, io.ErrShortBuffer) {
-			continue
-		}
-		if err != nil {
-			return ErrLost
-		}
-		switch pkt := b[:n]; {
-		case n == 0:
-		case pkt[0] >= 20 && pkt[0] <= 63:
-			_, _ = records.in.Write(pkt) // full: DTLS sends again
-		case pkt[0] >= 128 && pkt[0] <= 191 && n >= 2:
-			if pkt[1] >= 192 && pkt[1] <= 223 { // RFC 5761, section 4
-				p.readRTCP(pkt, time.Now())
-			} else {
-				p.readRTP(pkt, time.Now())
-			}
-		}
-	}
-}
-
-// readRTP decrypts one packet and passes it on.
-func (p *Peer) readRTP(b []byte, now time.Time) {
+// readRTP decrypts one packet and passes it on. It reports whether the packet
+// is the client's own.
+func (p *Peer) readRTP(b []byte, now time.Time) (authentic bool) {
 	in := &p.in
 	ciphers := in.ciphers.Load()
 	if ciphers == nil {
 		in.dropped[dropBeforeKeys].Add(1)
-		return
+		return false
 	}
 	h := &in.header
 	start, err := h.Unmarshal(b)
 	if err != nil {
 		in.dropped[dropUnknownType].Add(1)
-		return
+		return false
 	}
 	if !in.packets.take(1, now) || !in.bytes.take(float64(len(b)), now) {
 		in.dropped[dropTooMuch].Add(1)
-		return
+		return false
 	}
 	_, known := in.known[h.SSRC]
 	if !known && !in.newSSRCs.has(now) {
 		in.dropped[dropTooManySSRCs].Add(1)
-		return
+		return false
 	}
 	plain, err := ciphers.rtp.DecryptRTP(in.plain[:0], b, h)
 	if err != nil || len(plain) < start {
 		in.dropped[dropUnauthentic].Add(1)
-		return
+		return false
 	}
 	if !known {
 		in.newSSRCs.take(1, now)
 		in.known[h.SSRC] = struct{}{}
 	}
 	p.takeRTP(h, plain[start:], now)
+	return true
 }
 
 // takeRTP passes on a packet that is the client's own.
@@ -196,37 +168,39 @@ func (p *Peer) takeRTP(h *rtp.Header, payload []byte, now time.Time) {
 	}
 }
 
-// readRTCP decrypts a compound packet and acts on it.
-func (p *Peer) readRTCP(b []byte, now time.Time) {
+// readRTCP decrypts a compound packet and acts on it. It reports whether the
+// packet is the client's own.
+func (p *Peer) readRTCP(b []byte, now time.Time) (authentic bool) {
 	ciphers := p.in.ciphers.Load()
 	if ciphers == nil {
 		p.in.dropped[dropBeforeKeys].Add(1)
-		return
+		return false
 	}
 	if len(b) < 8 {
 		p.in.dropped[dropUnknownType].Add(1)
-		return
+		return false
 	}
 	if !p.in.control.take(1, now) || !p.in.bytes.take(float64(len(b)), now) {
 		p.in.dropped[dropTooMuch].Add(1)
-		return
+		return false
 	}
 	sender := binary.BigEndian.Uint32(b[4:])
 	_, known := p.in.knownControl[sender]
 	if !known && !p.in.newControl.has(now) {
 		p.in.dropped[dropTooManySSRCs].Add(1)
-		return
+		return false
 	}
 	plain, err := ciphers.rtcp.DecryptRTCP(p.in.plain[:0], b, nil)
 	if err != nil {
 		p.in.dropped[dropUnauthentic].Add(1)
-		return
+		return false
 	}
 	if !known {
 		p.in.newControl.take(1, now)
 		p.in.knownControl[sender] = struct{}{}
 	}
 	p.takeRTCP(plain, now)
+	return true
 }
 
 // takeRTCP acts on a compound packet that is the client's own.

@@ -71,7 +71,7 @@ func (p *Peer) Negotiate(ctx context.Context, o Offer) (Answer, error) {
 	first := p.client.ufrag == ""
 	switch c := parsed.credentials; {
 	case first:
-		if err := p.learnCandidates(ctx); err != nil {
+		if p.writer.candidates, err = p.t.port.Candidates(); err != nil {
 			return Answer{}, err
 		}
 	case c.ufrag != p.client.ufrag || c.pwd != p.client.pwd:
@@ -92,19 +92,6 @@ func (p *Peer) Negotiate(ctx context.Context, o Offer) (Answer, error) {
 	}
 	n.apply()
 	return Answer{SDP: p.writer.write(parsed, n.sections), Tracks: n.tracks}, nil
-}
-
-func (p *Peer) learnCandidates(ctx context.Context) error {
-	select {
-	case <-p.gathered:
-	case <-p.closing:
-		return ErrClosed
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	var err error
-	p.writer.candidates, err = p.t.candidates(p.agent)
-	return err
 }
 
 // A negotiation is one offer being answered.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"belfry.live/belfry/internal/meeting/port"
 	"belfry.live/belfry/internal/meeting/sfu"
 	"github.com/pion/sdp/v3"
 )
@@ -29,9 +30,9 @@ func newSDPPeer() *Peer {
 			pwd:         "serverpassword",
 			fingerprint: "sha-256 01:02",
 			cname:       "cname",
-			candidates: []candidate{
-				{addr: netip.MustParseAddrPort("198.51.100.7:3478"), priority: 2130706175},
-				{addr: netip.MustParseAddrPort("198.51.100.7:3478"), tcp: true, priority: 1526726399},
+			candidates: []port.Candidate{
+				{Addr: netip.MustParseAddrPort("198.51.100.7:3478"), Priority: 2130706175},
+				{Addr: netip.MustParseAddrPort("198.51.100.7:3478"), TCP: true, Priority: 1526726399},
 			},
 		},
 		receives: make(map[string]*receive),

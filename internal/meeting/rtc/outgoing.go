@@ -1,24 +1,22 @@
 package rtc
 
 import (
-	"context"
 	"errors"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"belfry.live/belfry/internal/meeting/sfu"
-	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 )
 
 const (
 	audioQueue = 50   // packets: one second
+	againQueue = 512  // packets: what a client may have lost in a burst
 	videoQueue = 2048 // packets: a burst of key frames from all publishers one can watch
 
-	// maxDatagram holds a packet of sfu.MaxPayload with header and tag.
-	maxDatagram = 1600
+	// maxTag is what the longest cipher adds.
+	maxTag = 16
 
 	// maxRTCP keeps a compound packet below any path's MTU.
 	maxRTCP = 1100
@@ -28,12 +26,15 @@ const (
 // come.
 var ErrQueueFull = errors.New("send queue is full")
 
-// An outgoing is what goes to the client. Two queues feed one write loop;
-// audio goes first. When one is full its packets are dropped, the sender never
-// waits.
-type outgoing struct {
-	audio, video chan sfu.Outgoing // never closed
+// A link is what an outgoing needs of the port.
+type link interface {
+	Wake()                // there is something to send
+	Write(b []byte) error // at once
+}
 
+// An outgoing is what goes to the client. When a queue is full its packets are
+// dropped, who sends never waits.
+type outgoing struct {
 	audioSSRC uint32 // fixed by init
 	audioType atomic.Uint32
 	opened    atomic.Bool // the connection is up
@@ -41,8 +42,12 @@ type outgoing struct {
 
 	audioDropped, writeFailed atomic.Uint64
 
+	mu                  sync.Mutex // guards what follows
+	link                link       // nil before the connection is up
+	audio, again, video queue
+
 	mix struct {
-		sync.Mutex      // guards what follows
+		sync.Mutex      // guards what follows; taken before mu
 		seq             uint16
 		packets, octets uint32
 		timestamp       uint32
@@ -51,16 +56,18 @@ type outgoing struct {
 
 	rtcp struct {
 		sync.Mutex // guards what follows
-		conn       net.Conn
+		link       link
 		cipher     cipherPair
 		buf        []byte
 	}
-	cipher cipherPair // touched by open, then by the write loop
+
+	// Touched by open, then by fill.
+	cipher cipherPair
+	header rtp.Header
 }
 
 func (o *outgoing) init() {
-	o.audio = make(chan sfu.Outgoing, audioQueue)
-	o.video = make(chan sfu.Outgoing, videoQueue)
+	o.audio.limit, o.again.limit, o.video.limit = audioQueue, againQueue, videoQueue
 	o.audioSSRC = randomUint32()
 	o.audioType.Store(noType)
 	o.mix.seq = uint16(randomUint32())
@@ -69,11 +76,13 @@ func (o *outgoing) init() {
 // noType says that the client takes no audio.
 const noType = 0xff
 
-func (o *outgoing) open(conn net.Conn, c cipherPair) {
-	o.cipher = c
+func (o *outgoing) open(l link, c cipherPair) {
 	o.rtcp.Lock()
-	defer o.rtcp.Unlock()
-	o.rtcp.conn, o.rtcp.cipher = conn, c
+	o.rtcp.link, o.rtcp.cipher = l, c
+	o.rtcp.Unlock()
+	o.mu.Lock()
+	o.cipher, o.link = c, l
+	o.mu.Unlock()
 	o.opened.Store(true)
 }
 
@@ -81,31 +90,33 @@ func (o *outgoing) open(conn net.Conn, c cipherPair) {
 func (o *outgoing) shut() {
 	o.closed.Store(true)
 	o.rtcp.Lock()
-	o.rtcp.conn = nil
+	o.rtcp.link = nil
 	o.rtcp.Unlock()
-	for {
-		select {
-		case x := <-o.audio:
-			x.Packet.Release()
-		case x := <-o.video:
-			x.Packet.Release()
-		default:
-			return
-		}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, q := range []*queue{&o.audio, &o.again, &o.video} {
+		q.limit = 0
+		q.empty()
 	}
 }
 
 // Send queues a packet of a subscriber. It is the peer's side of sfu.Sink.
 func (o *outgoing) Send(x sfu.Outgoing) bool {
-	if o.closed.Load() {
-		return false
+	if x.Again {
+		return o.put(&o.again, x)
 	}
-	select {
-	case o.video <- x:
-		return true
-	default:
-		return false
+	return o.put(&o.video, x)
+}
+
+func (o *outgoing) put(q *queue, x sfu.Outgoing) bool {
+	o.mu.Lock()
+	ok := q.push(x)
+	l := o.link
+	o.mu.Unlock()
+	if ok && l != nil {
+		l.Wake()
 	}
+	return ok
 }
 
 // WriteAudio sends a frame of the mix. It never blocks and keeps nothing of f.
@@ -132,9 +143,7 @@ func (p *Peer) WriteAudio(f AudioFrame) error {
 		Type:      uint8(typ),
 		Marker:    f.Marker,
 	}
-	select {
-	case o.audio <- x:
-	default:
+	if !o.put(&o.audio, x) {
 		pkt.Release()
 		o.audioDropped.Add(1)
 		return ErrQueueFull
@@ -161,81 +170,4 @@ func (o *outgoing) mixReport(now time.Time) (sfu.Report, bool) {
 		Packets:   o.mix.packets,
 		Octets:    o.mix.octets,
 	}, true
-}
-
-// writeLoop encrypts and sends what is queued.
-func (p *Peer) writeLoop(ctx context.Context, conn net.Conn) error {
-	w := packetWriter{conn: conn, cipher: p.out.cipher}
-	for {
-		var x sfu.Outgoing
-		select {
-		case x = <-p.out.audio:
-		default:
-			select {
-			case x = <-p.out.audio:
-			case x = <-p.out.video:
-			case <-ctx.Done():
-				return nil
-			}
-		}
-		if !w.write(x) {
-			p.out.writeFailed.Add(1)
-		}
-	}
-}
-
-// A packetWriter writes packets without allocating.
-type packetWriter struct {
-	conn   net.Conn
-	cipher cipherPair
-	header rtp.Header
-	plain  [maxDatagram]byte
-	sealed [maxDatagram]byte
-}
-
-// write sends x and releases its packet.
-func (w *packetWriter) write(x sfu.Outgoing) bool {
-	plain := x.Append(w.plain[:0])
-	x.Packet.Release()
-	sealed, err := w.cipher.rtp.EncryptRTP(w.sealed[:0], plain, &w.header)
-	if err != nil {
-		return false
-	}
-	// The ICE library reports a full buffer or an unreachable network as a
-	// short write without error.
-	n, err := w.conn.Write(sealed)
-	return err == nil && n == len(sealed)
-}
-
-// sendRTCP sends packets, in as many compounds as it takes. Before the
-// connection is up and after its end it does nothing.
-func (p *Peer) sendRTCP(packets ...rtcp.Packet) {
-	for len(packets) > 0 {
-		size, n := 0, 0
-		for n < len(packets) && (n == 0 || size+packets[n].MarshalSize() <= maxRTCP) {
-			size += packets[n].MarshalSize()
-			n++
-		}
-		p.sendCompound(packets[:n])
-		packets = packets[n:]
-	}
-}
-
-func (p *Peer) sendCompound(packets []rtcp.Packet) {
-	plain, err := rtcp.Marshal(packets)
-	if err != nil {
-		return
-	}
-	o := &p.out.rtcp
-	o.Lock()
-	defer o.Unlock()
-	if o.conn == nil {
-		return
-	}
-	sealed, err := o.cipher.rtcp.EncryptRTCP(o.buf[:0], plain, nil)
-	if err != nil {
-		return
-	}
-	o.buf = sealed
-	_, _ = o.conn.Write(sealed) // RTCP is repeated
 }

@@ -40,7 +40,7 @@ var dropNames = [dropReasons]string{
 func (p *Peer) Stats() Stats {
 	s := Stats{
 		AudioDropped:   p.out.audioDropped.Load(),
-		WriteFailed:    p.out.writeFailed.Load(),
+		WriteFailed:    p.out.writeFailed.Load() + p.flow.Refused(),
 		ReceiveDropped: make(map[string]uint64, dropReasons),
 	}
 	for i, name := range dropNames {

@@ -11,43 +11,18 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
 
-	"github.com/pion/ice/v4"
-	"github.com/pion/transport/v4"
-	"github.com/pion/transport/v4/stdnet"
+	"belfry.live/belfry/internal/meeting/port"
 )
 
-const (
-	// socketBuffer lets the kernel hold a few milliseconds of a full node.
-	socketBuffer = 4 << 20
-
-	// tcpWriteBuffer is what a client on TCP may be behind before packets
-	// for it are dropped: about a second of video.
-	tcpWriteBuffer = 1 << 20
-
-	// firstSTUN is how long a new TCP connection may say nothing.
-	firstSTUN = 10 * time.Second
-
-	// portAttempts is how often a port is tried that is free for both UDP
-	// and TCP, when any will do.
-	portAttempts = 20
-)
-
-// A Transport is the one media port of a node, shared by all its peers: UDP,
-// and TCP (RFC 6544) on the same number for those who have no UDP.
+// A Transport is the one media port of a node, with all its peers.
 type Transport struct {
 	// Fixed by NewTransport.
 	log         *slog.Logger
-	net         transport.Net
-	addr        netip.AddrPort
-	public      []netip.Addr
-	loopback    bool // loopback candidates are told too
-	udp         *ice.UDPMuxDefault
-	tcp         *ice.TCPMuxDefault // nil on a virtual network
+	port        *port.Port
 	certificate tls.Certificate
 	fingerprint string
 	timeouts    timeouts
@@ -59,104 +34,36 @@ type Transport struct {
 
 // timeouts say when a client is given up.
 type timeouts struct {
-	connect              time.Duration // ICE and DTLS, from the first offer on
-	disconnected, failed time.Duration // one after the other, without a packet
+	connect time.Duration // ICE and DTLS, from the first offer on
+	silence time.Duration // without a packet
 }
 
 // The client itself gives up connecting after 15 s, and browsers check every
 // 2.5 to 5 s that the server is there.
 var defaultTimeouts = timeouts{
-	connect:      20 * time.Second,
-	disconnected: 10 * time.Second,
-	failed:       10 * time.Second,
+	connect: 20 * time.Second,
+	silence: 20 * time.Second,
 }
 
 // NewTransport listens.
 func NewTransport(cfg Config, log *slog.Logger) (*Transport, error) {
-	host, err := net.ResolveUDPAddr("udp", cfg.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("media address: %w", err)
-	}
-	udp, tcp, err := listen(host)
+	p, err := port.Open(port.Config{Addr: cfg.Addr, PublicAddresses: cfg.PublicAddresses}, log)
 	if err != nil {
 		return nil, err
 	}
-	n, err := stdnet.NewNet()
+	t, err := newTransport(p, log)
 	if err != nil {
-		return nil, errors.Join(err, udp.Close(), tcp.Close())
-	}
-	return newTransport(cfg, n, udp, tcp, log)
-}
-
-// listen opens both sockets on one number.
-func listen(host *net.UDPAddr) (*net.UDPConn, *net.TCPListener, error) {
-	for attempt := 1; ; attempt++ {
-		udp, err := net.ListenUDP("udp", host)
-		if err != nil {
-			return nil, nil, fmt.Errorf("listen for media: %w", err)
-		}
-		at := udp.LocalAddr().(*net.UDPAddr)
-		tcp, err := net.ListenTCP("tcp", &net.TCPAddr{IP: at.IP, Port: at.Port, Zone: at.Zone})
-		if err == nil {
-			return udp, tcp, nil
-		}
-		udp.Close()
-		if host.Port != 0 || attempt == portAttempts {
-			return nil, nil, fmt.Errorf("listen for media: %w", err)
-		}
-	}
-}
-
-// newTransport takes over the sockets; tcp may be nil.
-func newTransport(cfg Config, n transport.Net, udp net.PacketConn, tcp *net.TCPListener, log *slog.Logger) (*Transport, error) {
-	at := udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	t := &Transport{
-		log:      log,
-		net:      n,
-		addr:     netip.AddrPortFrom(at.Addr().Unmap(), at.Port()),
-		public:   cfg.PublicAddresses,
-		timeouts: defaultTimeouts,
-		peers:    make(map[*Peer]struct{}),
-	}
-	var err error
-	if t.certificate, t.fingerprint, err = newCertificate(); err != nil {
-		return nil, err
-	}
-	t.loopback = t.addr.Addr().IsLoopback() || t.addr.Addr().IsUnspecified() && !hasInterface(n)
-	if c, ok := udp.(*net.UDPConn); ok {
-		// What the kernel does not grant shows as loss, not as an error.
-		_ = c.SetReadBuffer(socketBuffer)
-		_ = c.SetWriteBuffer(socketBuffer)
-	}
-	pion := newPionLog(log)
-	t.udp = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: udp, Net: n, Logger: pion.NewLogger("udp")})
-	if tcp != nil {
-		t.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-			Listener:                     tcp,
-			Logger:                       pion.NewLogger("tcp"),
-			ReadBufferSize:               64,
-			WriteBufferSize:              tcpWriteBuffer,
-			FirstStunBindTimeout:         firstSTUN,
-			AliveDurationForConnFromStun: firstSTUN,
-		})
+		return nil, errors.Join(err, p.Close())
 	}
 	return t, nil
 }
 
-// hasInterface reports whether the machine has an address others could use.
-func hasInterface(n transport.Net) bool {
-	list, err := n.Interfaces()
-	if err != nil {
-		return false
-	}
-	for _, i := range list {
-		if i.Flags&net.FlagLoopback == 0 && i.Flags&net.FlagUp != 0 {
-			if addrs, err := i.Addrs(); err == nil && len(addrs) > 0 {
-				return true
-			}
-		}
-	}
-	return false
+// newTransport takes over a port, if it succeeds.
+func newTransport(p *port.Port, log *slog.Logger) (*Transport, error) {
+	t := &Transport{log: log, port: p, timeouts: defaultTimeouts, peers: make(map[*Peer]struct{})}
+	var err error
+	t.certificate, t.fingerprint, err = newCertificate()
+	return t, err
 }
 
 // newCertificate makes the certificate of this run. Nobody trusts it but by
@@ -185,57 +92,10 @@ func newCertificate() (tls.Certificate, string, error) {
 }
 
 // Addr returns the address listened on, with the port that was picked.
-func (t *Transport) Addr() netip.AddrPort { return t.addr }
+func (t *Transport) Addr() netip.AddrPort { return t.port.Addr() }
 
-// candidates returns what the answer of a peer says about where the server
-// is: public addresses first, UDP before TCP. All are host candidates, since
-// clients throw others away.
-func (t *Transport) candidates(agent *ice.Agent) ([]candidate, error) {
-	local, err := agent.GetLocalCandidates()
-	if err != nil {
-		return nil, err
-	}
-	var udp, tcp []netip.Addr
-	for _, a := range t.public {
-		udp = append(udp, a)
-		if t.tcp != nil {
-			tcp = append(tcp, a)
-		}
-	}
-	for _, c := range local {
-		a, err := netip.ParseAddr(c.Address())
-		if err != nil {
-			continue
-		}
-		if c.NetworkType().IsTCP() {
-			tcp = append(tcp, a)
-		} else {
-			udp = append(udp, a)
-		}
-	}
-	var list []candidate
-	add := func(addrs []netip.Addr, isTCP bool, preference uint32) {
-		seen := make(map[netip.Addr]bool)
-		for _, a := range addrs {
-			if a = a.Unmap().WithZone(""); seen[a] {
-				continue
-			}
-			seen[a] = true
-			list = append(list, candidate{
-				addr: netip.AddrPortFrom(a, t.addr.Port()),
-				tcp:  isTCP,
-				// RFC 8445, section 5.1.2.1, for component 1.
-				priority: preference<<24 | uint32(0xffff-len(seen))<<8 | 255,
-			})
-		}
-	}
-	add(udp, false, 126)
-	add(tcp, true, 90)
-	if len(list) == 0 {
-		return nil, errors.New("this machine has no network address to tell")
-	}
-	return list, nil
-}
+// Port returns the media port, which the transport closes.
+func (t *Transport) Port() *port.Port { return t.port }
 
 // Close ends all peers and frees the port.
 func (t *Transport) Close() error {
@@ -246,15 +106,10 @@ func (t *Transport) Close() error {
 		peers = append(peers, p)
 	}
 	t.mu.Unlock()
-	var errs []error
 	for _, p := range peers {
-		errs = append(errs, p.Close())
+		_ = p.Close() // tells nothing
 	}
-	errs = append(errs, t.udp.Close())
-	if t.tcp != nil {
-		errs = append(errs, t.tcp.Close())
-	}
-	return errors.Join(errs...)
+	return t.port.Close()
 }
 
 func (t *Transport) add(p *Peer) error {

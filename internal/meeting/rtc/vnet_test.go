@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"belfry.live/belfry/internal/meeting/port"
 	"github.com/pion/logging"
 	"github.com/pion/transport/v4/vnet"
 	"github.com/pion/webrtc/v4"
@@ -68,7 +69,7 @@ func newLossyNet(t *testing.T, every int) *lossyNet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.server, err = newTransport(Config{}, host, udp, nil, quietLog(t)); err != nil {
+	if n.server, err = newTransport(port.New(port.Config{}, udp, quietLog(t)), quietLog(t)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -158,7 +159,7 @@ func TestVideoSurvivesLoss(t *testing.T) {
 
 func TestClientVanishes(t *testing.T) {
 	n := newLossyNet(t, 20)
-	n.server.timeouts = timeouts{connect: 10 * time.Second, disconnected: 300 * time.Millisecond, failed: 300 * time.Millisecond}
+	n.server.timeouts = timeouts{connect: 10 * time.Second, silence: 600 * time.Millisecond}
 	a := n.attendee(vp8)
 	a.join()
 	n.dead.Store(true)
