@@ -3,6 +3,7 @@ package attendee
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/pion/rtp/codecs"
 
 	"belfry.live/belfry/internal/attendee/link"
+	"belfry.live/belfry/internal/wire/red"
 )
 
 const (
@@ -46,9 +48,11 @@ type outgoing struct {
 	repairs   uint16 // sequence of retransmissions
 	packets   uint32 // since attach, for the sender reports
 	octets    uint32
-	packet    []byte     // scratch
-	before    redundancy // the last packet, for RED
-	history   []sent     // nil: nothing is sent again
+	packet    []byte      // scratch
+	before    redundancy  // the last packet, for RED
+	blocks    []red.Block // scratch, as is
+	redundant []byte
+	history   []sent      // nil: nothing is sent again
 }
 
 // sending is what was agreed for a stream.
@@ -158,23 +162,24 @@ func (o *outgoing) send(frame []byte, at time.Time, level uint8) error {
 
 func (o *outgoing) sendAudio(payload []byte, ts uint32, level uint8) error {
 	o.sequence++
-	red := o.to.red
-	if red == 0 {
+	number := o.to.red
+	if number == 0 {
 		o.header(o.to.number, o.sequence, ts, o.ssrc, false, "", level)
 		return o.write(payload)
 	}
-	// RFC 2198: the packet before goes along.
-	o.header(red, o.sequence, ts, o.ssrc, false, "", level)
-	b := o.before
-	o.before = redundancy{timestamp: ts, payload: append([]byte(nil), payload...)}
-	if ago := ts - b.timestamp; len(b.payload) > 0 && len(b.payload) < 1<<10 && ago < 1<<14 {
-		o.packet = binary.BigEndian.AppendUint32(o.packet, 1<<31|uint32(o.to.number)<<24|ago<<10|uint32(len(b.payload)))
-	} else {
-		b.payload = nil
+	// The packet before goes along, if it fits.
+	o.header(number, o.sequence, ts, o.ssrc, false, "", level)
+	blocks := o.blocks[:0]
+	if ago := ts - o.before.timestamp; len(o.before.payload) > 0 && len(o.before.payload) <= red.MaxSize && ago <= red.MaxOffset {
+		blocks = append(blocks, red.Block{Type: o.to.number, Offset: uint16(ago), Payload: o.before.payload})
 	}
-	o.packet = append(o.packet, o.to.number)
-	o.packet = append(o.packet, b.payload...)
-	return o.write(payload)
+	o.blocks = append(blocks, red.Block{Type: o.to.number, Payload: payload})
+	var err error
+	if o.redundant, err = red.Append(o.redundant[:0], o.blocks); err != nil {
+		return fmt.Errorf("send audio: %w", err)
+	}
+	o.before.timestamp, o.before.payload = ts, append(o.before.payload[:0], payload...)
+	return o.write(o.redundant)
 }
 
 // write sends the packet whose header is in o.packet. One that is lost on the

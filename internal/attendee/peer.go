@@ -14,6 +14,7 @@ import (
 	"github.com/pion/rtp"
 
 	"belfry.live/belfry/internal/attendee/link"
+	"belfry.live/belfry/internal/wire/red"
 )
 
 const (
@@ -53,9 +54,10 @@ type peer struct {
 	early     []earlyPacket        // in their order
 	transport byte                 // id of the transport sequence extension, 0: none
 	arrivals  *twcc.Recorder
-	heard     bool      // packets that no feedback told of
-	feedback  time.Time // when it went out last
-	asking    []uint16  // scratch
+	heard     bool        // packets that no feedback told of
+	feedback  time.Time   // when it went out last
+	asking    []uint16    // scratch
+	blocks    []red.Block // scratch
 }
 
 // An earlyPacket came before it was said what it is.
@@ -240,28 +242,21 @@ func (p *peer) took(packet *rtp.Packet, now time.Time) {
 		return
 	}
 	if packet.PayloadType == typeRED {
-		packet.Payload = primary(packet.Payload)
+		packet.Payload = p.primary(packet.Payload)
 	}
 	if h := p.client.handler.AudioRTP; h != nil && len(packet.Payload) > 0 {
 		h(packet, now)
 	}
 }
 
-// primary is the newest block of redundant audio (RFC 2198 section 3), nil if
-// there is none.
-func primary(b []byte) []byte {
-	earlier := 0
-	for len(b) > 0 && b[0]&0x80 != 0 {
-		if len(b) < 4 {
-			return nil
-		}
-		earlier += int(b[2]&3)<<8 | int(b[3])
-		b = b[4:]
-	}
-	if len(b) < 1+earlier {
+// primary is the newest block of redundant audio, nil if there is none.
+func (p *peer) primary(b []byte) []byte {
+	blocks, err := red.Parse(p.blocks[:0], b)
+	if err != nil {
 		return nil
 	}
-	return b[1+earlier:]
+	p.blocks = blocks
+	return blocks[len(blocks)-1].Payload
 }
 
 // ask sends what is due after a packet: for what is missing, and of what has

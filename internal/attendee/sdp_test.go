@@ -114,44 +114,6 @@ func TestOfferSaysWhatIsSentAndReceived(t *testing.T) {
 	}
 }
 
-func TestCompressedSDP(t *testing.T) {
-	b, err := deflate(answerText)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := inflate(b, ""); err != nil || got != answerText {
-		t.Errorf("got %q, %v, want what went in", got, err)
-	}
-	if got, err := inflate(b[:len(b)/2], ""); err == nil {
-		t.Errorf("got %q from half an answer, want an error", got)
-	}
-	bomb, err := deflate(strings.Repeat("a", maxSDP+1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := inflate(bomb, ""); err == nil {
-		t.Error("got no error from an answer that inflates without end")
-	}
-}
-
-func TestPrimaryOfRedundantAudio(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		in   []byte
-		want []byte
-	}{
-		{"alone", []byte{111, 1, 2}, []byte{1, 2}},
-		{"with one before", []byte{0x80 | 111, 0x0f, 0, 2, 111, 8, 9, 1, 2}, []byte{1, 2}},
-		{"empty", nil, nil},
-		{"cut header", []byte{0x80 | 111, 0}, nil},
-		{"cut block", []byte{0x80 | 111, 0, 0, 200, 111, 1}, nil},
-	} {
-		if got := primary(tc.in); !slices.Equal(got, tc.want) {
-			t.Errorf("%s: got % x, want % x", tc.name, got, tc.want)
-		}
-	}
-}
-
 // FuzzAnswer: whatever a server answers is read or refused.
 func FuzzAnswer(f *testing.F) {
 	f.Add(answerText)
@@ -172,32 +134,6 @@ func FuzzAnswer(f *testing.F) {
 					t.Errorf("got extension %q as %d", uri, id)
 				}
 			}
-		}
-	})
-}
-
-// FuzzPrimary: whatever comes as redundant audio is cut within its bounds.
-func FuzzPrimary(f *testing.F) {
-	f.Add([]byte{0x80 | 111, 0x0f, 0, 2, 111, 8, 9, 1, 2})
-	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if got := primary(b); len(got) > len(b) {
-			t.Errorf("got %d bytes of %d", len(got), len(b))
-		}
-	})
-}
-
-// FuzzInflate: whatever is sent as a compressed answer ends within its bound.
-func FuzzInflate(f *testing.F) {
-	b, err := deflate(answerText)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b, "")
-	f.Add(b, answerText)
-	f.Fuzz(func(t *testing.T, b []byte, before string) {
-		if sdp, err := inflate(b, before); err == nil && len(sdp) > maxSDP {
-			t.Errorf("got %d bytes", len(sdp))
 		}
 	})
 }

@@ -30,6 +30,9 @@ const (
 
 	reportInterval = 500 * time.Millisecond
 
+	// maxSDP is what an answer may inflate to, in bytes.
+	maxSDP = 512 << 10
+
 	// defaultVideoLimit is how many videos to receive if the JOIN_ACK does
 	// not say.
 	defaultVideoLimit = 25
@@ -380,7 +383,7 @@ func (s *session) answered(f *chime.SubscribeAckFrame) error {
 	sdp := f.GetSdpAnswer()
 	if b := f.GetCompressedSdpAnswer(); len(b) > 0 {
 		var err error
-		if sdp, err = inflate(b, s.before); err != nil {
+		if sdp, err = chime.InflateSDP(b, s.before, maxSDP); err != nil {
 			return err
 		}
 	}
@@ -447,11 +450,8 @@ func (s *session) subscribe(ctx context.Context, videos []Source, filming *filmi
 		AudioMuted:       proto.Bool(s.muted),
 	}
 	if s.compress {
-		b, err := deflate(sdp)
-		if err != nil {
-			return err
-		}
-		sub.CompressedSdpOffer, sub.SdpOffer = b, proto.String("")
+		// Browsers never refer to the offer before.
+		sub.CompressedSdpOffer, sub.SdpOffer = chime.CompressSDP(sdp, ""), proto.String("")
 	}
 	if s.adapts {
 		sub.VideoSubscriptionConfiguration = s.configurations()

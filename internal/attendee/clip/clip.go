@@ -1,7 +1,8 @@
 // Package clip plays recorded and made-up media to whoever sends it: IVF files
-// of VP8 and Annex B files of H.264 come in and frames go out, each at the time
-// it is due, and so do the packets of a tone. Sending them is left to the
-// caller. Tests and load generators have their cameras and microphones here.
+// of VP8, Annex B files of H.264 and Ogg files of Opus come in and frames go
+// out, each at the time it is due, and so do the packets of a tone. Sending them
+// is left to the caller. Tests and load generators have their cameras and
+// microphones here.
 package clip
 
 import (
@@ -28,7 +29,7 @@ func formatError(format string, args ...any) error {
 type Frame struct {
 	Time     time.Duration // from the clip's start
 	KeyFrame bool
-	Data     []byte // a VP8 frame, or an access unit in Annex B form
+	Data     []byte // a VP8 frame, an access unit in Annex B form, an Opus packet
 }
 
 // A Clip is a run of frames that may be played over and over.

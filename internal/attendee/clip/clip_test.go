@@ -148,6 +148,63 @@ func TestTone(t *testing.T) {
 	})
 }
 
+// ogg is a page with these packets.
+func ogg(packets ...[]byte) []byte {
+	b := append([]byte("OggS"), make([]byte, 22)...)
+	var lengths, bodies []byte
+	for _, p := range packets {
+		for n := len(p); ; n -= 255 {
+			lengths = append(lengths, byte(min(n, 255)))
+			if n < 255 {
+				break
+			}
+		}
+		bodies = append(bodies, p...)
+	}
+	b = append(append(b, byte(len(lengths))), lengths...)
+	return append(b, bodies...)
+}
+
+func TestParseOgg(t *testing.T) {
+	head, tags := []byte("OpusHead........"), []byte("OpusTags")
+	long := append([]byte{3 << 3, 1}, make([]byte, 510)...) // 60 ms
+	file := append(ogg(head), ogg(tags)...)
+	file = append(file, ogg([]byte{31<<3 | 1, 9}, long, []byte{0 | 3, 4, 7})...) // twice 20 ms, four times 10 ms
+	c, err := clip.ParseOgg(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []clip.Frame{
+		{Time: 0, Data: []byte{31<<3 | 1, 9}},
+		{Time: 40 * time.Millisecond, Data: long},
+		{Time: 100 * time.Millisecond, Data: []byte{3, 4, 7}},
+	} {
+		if got := c.Frames[i]; got.Time != want.Time || !bytes.Equal(got.Data, want.Data) || !got.KeyFrame {
+			t.Errorf("packet %d: got %d bytes at %v, want %d at %v", i, len(got.Data), got.Time, len(want.Data), want.Time)
+		}
+	}
+	if want := 140 * time.Millisecond; c.Length != want {
+		t.Errorf("got length %v, want %v", c.Length, want)
+	}
+	for name, b := range map[string][]byte{
+		"nothing": nil, "headers alone": file[:len(ogg(head))+len(ogg(tags))], "cut": file[:len(file)-1],
+		"other codec": ogg([]byte("vorbis.."), tags, long), "empty packet": append(ogg(head, tags), ogg(nil)...),
+	} {
+		if c, err := clip.ParseOgg(b); err == nil {
+			t.Errorf("%s: got %d packets, want an error", name, len(c.Frames))
+		}
+	}
+}
+
+func FuzzParseOgg(f *testing.F) {
+	f.Add(ogg([]byte("OpusHead"), []byte("OpusTags"), []byte{0xf8, 0xff, 0xfe}, make([]byte, 300)))
+	f.Add([]byte("OggS"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := clip.ParseOgg(b)
+		check(t, c, err, b)
+	})
+}
+
 func FuzzParseIVF(f *testing.F) {
 	b := read(f, "bars.ivf")
 	f.Add(b[:2000])

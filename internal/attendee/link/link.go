@@ -93,7 +93,6 @@ type Link struct {
 	certificate tls.Certificate
 	fingerprint string
 	relayed     bool
-	first       []*socket // opened by New
 
 	records *packetio.Buffer // DTLS, from the readers to the DTLS library
 
