@@ -34,7 +34,8 @@ const (
 	silentSize = 3
 
 	// Who is heard stays, against others not louder by stay dB; in the first
-	// stayTicks by newStay dB.
+	// stayTicks by newStay dB, and blind ones against all: they are given a
+	// hearing in turn.
 	stay      = 6
 	newStay   = 20
 	stayTicks = 25
@@ -129,6 +130,8 @@ func (m *Mixer) mayBeHeard(p *Participant, now time.Time) bool {
 		}
 	}
 	switch {
+	case p.chosen && m.ticks-p.since < stayTicks && p.blind:
+		p.score -= silentLevel
 	case p.chosen && m.ticks-p.since < stayTicks:
 		p.score -= newStay
 	case p.chosen:
