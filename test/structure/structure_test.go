@@ -25,6 +25,7 @@ var layers = []layer{
 	{"store", []string{"store", "wire"}},
 	{"worker", []string{"wire"}},
 	{"attendee", []string{"wire"}},
+	{"load", []string{"attendee", "media/opus", "wire"}},
 	{"pipeline", []string{"pipeline", "media", "wire", "worker", "attendee"}},
 	{"meeting", []string{"meeting", "store", "cluster", "worker", "wire", "media/opus", "media/jitter"}},
 	{"connector", []string{"connector", "store", "cluster", "worker", "wire"}},
