@@ -61,6 +61,9 @@ type room struct {
 	speaking  uint32      // audio stream id of somebody who spoke at the last tick; 0: nobody
 	indexWait *time.Timer // runs while INDEX changes wait
 	indexDue  bool
+	codecs    []chime.VideoCodecCapability // that everybody can decode, in the INDEX
+	speaker   AttendeeID                   // the active one, whose tiles matter more
+	speakerAt time.Time                    // when it was last heard
 }
 
 func newRoom(s *Service, m Meeting, lastID uint32) *room {
@@ -334,11 +337,12 @@ func (r *room) countChanged() {
 func (r *room) tick(now time.Time) {
 	r.ticks++
 	r.sendVolumes()
+	r.adapt(now)
 	for _, s := range r.seats {
 		s.alignClocks()
 	}
 	if r.ticks%bitrateTicks == 0 {
-		r.sendBitrates()
+		r.sendBitrates(now)
 	}
 	for s := range r.all {
 		switch {

@@ -47,14 +47,8 @@ type seat struct {
 	streamID     uint32 // of the audio, once present
 	muted        bool
 	camera       *camera // nil: off
-	told         []byte  // the last INDEX, less what BITRATES tell
-}
-
-// A camera is one published source with its single layer.
-type camera struct {
-	group, stream uint32
-	maxKbps       uint32         // what the client says it will send at most
-	source        *sfu.Publisher // nil: no packet has come yet
+	watching     watching
+	told         []byte // the last INDEX, less what BITRATES tell
 }
 
 func newSeat(r *room, a Attendee, share bool, session *signal.Session) *seat {
@@ -96,21 +90,26 @@ func (s *seat) socketClosed() { s.room.tell(func() { s.room.socketClosed(s) }) }
 // SetMuted tells everybody that the microphone is off, or on.
 func (s *seat) SetMuted(muted bool) { s.post(func() { s.room.setMuted(s, muted) }) }
 
-// Pause is not done yet: the client hides what it paused by itself.
-func (s *seat) Pause([]uint32, bool) {}
+// Pause stops, or resumes, what the client receives and does not look at.
+func (s *seat) Pause(streamIDs []uint32, paused bool) {
+	s.post(func() { s.room.pause(s, streamIDs, paused) })
+}
 
-// UpdateVideo changes nothing: every source has one layer.
-func (s *seat) UpdateVideo(*chime.RemoteVideoUpdateFrame) {}
+// UpdateVideo changes what the client receives on sections it has.
+func (s *seat) UpdateVideo(f *chime.RemoteVideoUpdateFrame) {
+	s.post(func() { s.room.updateVideo(s, f) })
+}
 
 // Subscribe answers an offer.
 func (s *seat) Subscribe(ctx context.Context, f *chime.SubscribeFrame) signal.Answer {
 	var offer rtc.Offer
 	var answer signal.Answer
+	var views []*view
 	err := s.room.do(ctx, func() error {
 		if s.out {
 			return errOut
 		}
-		offer, answer = s.room.subscribe(s, f)
+		offer, answer, views = s.room.subscribe(s, f)
 		return nil
 	})
 	if err != nil {
@@ -127,6 +126,7 @@ func (s *seat) Subscribe(ctx context.Context, f *chime.SubscribeFrame) signal.An
 		s.log.Warn("offer not answered", "err", err)
 		return failed(negotiationStatus(err))
 	}
+	s.post(func() { s.room.agreed(s, views, got) })
 	answer.Ack.SdpAnswer = proto.String(got.SDP)
 	wanted := f.GetReceiveStreamIds()
 	for _, t := range got.Tracks {

@@ -118,13 +118,6 @@ func (a *aimd) silence(cut, least float64) {
 	a.hold, a.capacity = true, 0
 }
 
-// creep raises the rate where nothing is known but that little gets lost.
-func (a *aimd) creep(sent float64, at time.Duration) {
-	gap := min(at-a.updated, 5*time.Second)
-	a.updated = at
-	a.current = max(a.current, min(a.current*math.Pow(1+growth, gap.Seconds()), maxOvershoot*sent+spare))
-}
-
 // calm says whether probing would disturb nothing.
 func (a *aimd) calm(at, rtt time.Duration) bool {
 	return !a.hold && (!a.dropped || at-a.lastDrop > calmAfter+2*rtt)

@@ -21,22 +21,27 @@ const (
 
 // A Config bounds the estimate, in bit/s. Zero means the default.
 type Config struct {
-	Start int // 600 kbit/s
-	Min   int // 60 kbit/s
-	Max   int // 30 Mbit/s
+	Start, Min, Max int
 }
 
+// The defaults of a Config.
 const (
-	defaultStart = 600_000
-	defaultMin   = 60_000
-	defaultMax   = 30_000_000
+	DefaultStart = 600_000
+	DefaultMin   = 60_000
+	DefaultMax   = 30_000_000
+)
 
+const (
 	defaultRTT = 100 * time.Millisecond
 	maxRTT     = 2 * time.Second // more than that is no help in waiting
 
 	// staleREMB is how long a REMB bounds the estimate; clients repeat them
 	// about once a second.
 	staleREMB = 5 * time.Second
+
+	// blindAfter is how long a client that sends receiver reports may send no
+	// transport-wide feedback, until it is clear that it never will.
+	blindAfter = 2 * time.Second
 
 	// A client that has sent feedback and stops is likely to be unreachable.
 	silentAfter = 1500 * time.Millisecond
@@ -67,19 +72,21 @@ type Controller struct {
 	rembSeen   bool
 	feedbackAt time.Duration // the newest transport-wide feedback
 	fed        bool          // there was one
+	numbered   time.Duration // when the first packet with a number was sent
+	blind      bool          // the client tells nothing but what got lost
 	silentAt   time.Duration // the last cut for silence
 }
 
 // New returns a controller that nothing was sent by yet.
 func New(cfg Config, now time.Time) *Controller {
 	if cfg.Start <= 0 {
-		cfg.Start = defaultStart
+		cfg.Start = DefaultStart
 	}
 	if cfg.Min <= 0 {
-		cfg.Min = defaultMin
+		cfg.Min = DefaultMin
 	}
 	if cfg.Max <= 0 {
-		cfg.Max = defaultMax
+		cfg.Max = DefaultMax
 	}
 	c := &Controller{min: float64(cfg.Min), max: float64(cfg.Max), start: now, rtt: defaultRTT}
 	c.trend.reset()
@@ -118,16 +125,29 @@ func (c *Controller) Sent(size int, now time.Time) uint16 {
 	at := c.since(now)
 	c.left.add(at, size)
 	c.pace.spend(at, size)
+	if c.history.ring == nil {
+		c.numbered = at
+	}
 	return c.history.add(at, size, c.probe.sent(at, size))
 }
 
 // Unnumbered takes a packet that goes now without a sequence number, to a
-// client without transport-wide feedback.
+// client without transport-wide feedback. As long as that tells of no loss, and
+// sends no REMB, it is sent all it wants.
 func (c *Controller) Unnumbered(size int, now time.Time) {
 	at := c.since(now)
+	c.goBlind()
 	c.left.add(at, size)
 	c.pace.spend(at, size)
 	c.probe.sent(at, size)
+}
+
+func (c *Controller) goBlind() {
+	if !c.blind && !c.fed && !c.rembSeen {
+		c.blind = true
+		c.rate.current = c.max
+		c.pace.set(c.max)
+	}
 }
 
 // Allowed says whether packets other than audio may go now, when that many
@@ -173,6 +193,10 @@ func (c *Controller) Tick(now time.Time) {
 // Feedback takes what the client says about when packets have arrived.
 func (c *Controller) Feedback(f Feedback, now time.Time) {
 	at := c.since(now)
+	if c.blind { // it does tell after all
+		c.blind = false
+		c.rate.current = min(c.rate.current, max(c.loss.bound(c.max), DefaultStart))
+	}
 	c.feedbackAt, c.fed = at, true
 	usage := normal
 	overused := false
@@ -235,14 +259,12 @@ func (c *Controller) Report(lost float64, packets int, now time.Time) {
 		return
 	}
 	at := c.since(now)
-	sent, ok := c.left.rate()
-	if !ok {
-		return
+	if c.history.ring != nil && at-c.numbered < blindAfter+c.rtt {
+		return // feedback may still come
 	}
-	c.loss.observe(lost, packets, sent, at, c.rtt, c.rate.current)
-	if !c.rembSeen && lost <= lowLoss+c.loss.inherent {
-		c.rate.creep(sent, at)
-		c.rate.current = min(c.rate.current, c.max)
+	c.goBlind()
+	if sent, ok := c.left.rate(); ok {
+		c.loss.observe(lost, packets, sent, at, c.rtt, c.rate.current)
 	}
 	c.Tick(now)
 }

@@ -205,7 +205,7 @@ func TestSilence(t *testing.T) {
 	r.to(5*time.Second, nil)
 	r.deaf = true
 	r.to(10*time.Second, nil)
-	r.between(defaultMin, 4e5)
+	r.between(DefaultMin, 4e5)
 	r.deaf = false
 	r.within("best layer again", 8*time.Second, func() bool { return r.layer == 2 })
 }
@@ -232,33 +232,36 @@ func TestPaddingIsLittle(t *testing.T) {
 // A client without transport-wide feedback is sent what its REMB says, or what
 // gets through by its receiver reports.
 func TestWithoutTransportFeedback(t *testing.T) {
-	c := New(Config{}, epoch)
 	now := epoch
-	send := func(bps, seconds int) {
-		for range seconds * 100 {
-			now = now.Add(10 * time.Millisecond)
-			c.Unnumbered(bps/800, now)
+	run := func(c *Controller, lost float64, seconds int, numbered bool) {
+		for range seconds {
+			for range 100 {
+				now = now.Add(10 * time.Millisecond)
+				if numbered {
+					c.Sent(750, now)
+				} else {
+					c.Unnumbered(750, now) // 600 kbit/s
+				}
+			}
+			c.Report(lost, 100, now)
 		}
 	}
-	for range 10 {
-		send(600_000, 1)
-		c.Report(0, 60, now)
+	for _, numbered := range []bool{false, true} {
+		c := New(Config{}, now)
+		run(c, 0, 5, numbered)
+		if got := c.Estimate(now); got < 5_000_000 {
+			t.Errorf("without loss: got %d bit/s, want much", got)
+		}
+		run(c, 0.4, 4, numbered)
+		if got := c.Estimate(now); got > 400_000 {
+			t.Errorf("with four of ten lost: got %d bit/s, want what gets through", got)
+		}
+		c.REMB(200_000, now)
+		if got := c.Estimate(now); got != 200_000 {
+			t.Errorf("with REMB: got %d bit/s, want 200000", got)
+		}
 	}
-	if got := c.Estimate(now); got < 700_000 || got > 1_000_000 {
-		t.Errorf("without loss: got %d bit/s, want a little more than 600000", got)
-	}
-	for range 4 {
-		send(600_000, 1)
-		c.Report(0.4, 60, now)
-	}
-	if got := c.Estimate(now); got > 400_000 {
-		t.Errorf("with four of ten lost: got %d bit/s, want what gets through", got)
-	}
-	c.REMB(200_000, now)
-	if got := c.Estimate(now); got != 200_000 {
-		t.Errorf("with REMB: got %d bit/s, want 200000", got)
-	}
-	c = New(Config{}, epoch)
+	c := New(Config{}, epoch)
 	c.REMB(2_000_000, epoch)
 	if got := c.Estimate(epoch); got != 2_000_000 {
 		t.Errorf("with REMB: got %d bit/s, want 2000000", got)

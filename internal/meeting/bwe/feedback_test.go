@@ -172,8 +172,8 @@ func FuzzFeedback(f *testing.F) {
 			if wait := c.Next(now).Sub(now); wait <= 0 || wait > time.Second {
 				t.Fatalf("next: got %v, want a short time", wait)
 			}
-			if e := c.Estimate(now); e < defaultMin || e > defaultMax {
-				t.Fatalf("estimate: got %d bit/s, want %d to %d", e, defaultMin, defaultMax)
+			if e := c.Estimate(now); e < DefaultMin || e > DefaultMax {
+				t.Fatalf("estimate: got %d bit/s, want %d to %d", e, DefaultMin, DefaultMax)
 			}
 		}
 	})

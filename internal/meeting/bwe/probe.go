@@ -9,6 +9,7 @@ const (
 
 	probeLimit = 250 * time.Millisecond // a probe not sent by then is given up
 	probeReply = 500 * time.Millisecond // and one not answered, after the round trip
+	probeLost  = probeReply + maxRTT
 
 	probeUp       = 2.0 // times the estimate
 	probeWanted   = 1.2 // times what is wanted is enough
@@ -59,6 +60,9 @@ func (p *prober) tick(at time.Duration, estimate, wanted, most float64, calm boo
 	if p.sending && at-p.began >= probeLimit {
 		p.sending = false // nothing there to send
 		p.next = at + probeAgain
+	}
+	if p.waiting && at-p.ended > probeLost {
+		p.failed(at) // the client tells nothing of single packets
 	}
 	if p.sending || p.waiting || !calm || at < p.next || wanted < estimate*probeEnough || estimate >= most {
 		return

@@ -13,6 +13,9 @@ const (
 	// audioShare is kept free for the mix: Opus with its headers.
 	audioShare = 80_000 // bit/s
 
+	// unknownBudget is for clients that say nothing of what they receive.
+	unknownBudget = bwe.DefaultMax - audioShare
+
 	// meanPacket turns packets into bytes where only packets are counted.
 	meanPacket = 1000
 
@@ -145,15 +148,19 @@ func (b *bandwidth) setWanted(bps int) {
 // take them. While that is more than it can, more is probed for.
 func (p *Peer) SetWanted(bps int) { p.band.setWanted(bps) }
 
-// Bandwidth returns how many bit/s of video the client can take now, and false
-// while nothing is known because it was not sent any.
-func (p *Peer) Bandwidth(now time.Time) (bps int, ok bool) {
-	p.band.mu.Lock()
-	defer p.band.mu.Unlock()
-	if p.band.control == nil {
-		return 0, false
+// Bandwidth returns how many bit/s of video the client can take now: a guess
+// while it was not sent any.
+func (p *Peer) Bandwidth(now time.Time) int {
+	b := &p.band
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.control != nil:
+		return b.budget(now)
+	case b.extension.Load() == 0:
+		return unknownBudget
 	}
-	return p.band.budget(now), true
+	return bwe.DefaultStart - audioShare
 }
 
 // takeFeedback reads what a compound packet says about the way to the client,

@@ -91,7 +91,7 @@ func (p *Peer) Negotiate(ctx context.Context, o Offer) (Answer, error) {
 		p.client = parsed.credentials
 	}
 	n.apply()
-	return Answer{SDP: p.writer.write(parsed, n.sections), Tracks: n.tracks}, nil
+	return Answer{SDP: p.writer.write(parsed, n.sections), Tracks: n.tracks, Encodings: n.plan.layers}, nil
 }
 
 // A negotiation is one offer being answered.

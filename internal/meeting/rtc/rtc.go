@@ -55,6 +55,10 @@ type Receive struct {
 type Answer struct {
 	SDP    string
 	Tracks []Track // the receive sections that are active
+
+	// Encodings are the ids of the camera's simulcast encodings in the order
+	// of the offer, as in Publisher.RID; none without simulcast.
+	Encodings []string
 }
 
 // A Track is one active receive section.
