@@ -57,39 +57,23 @@ func (c *clock) timestampAt(now time.Time) (uint32, bool) {
 	return 0, false
 }
 
+// lag returns what to add to the timestamps of c to get those of o for what
+// was taken at the same time. Both are clocks of one client, so its own reports
+// say it best; else frames that came at the same time count.
+func (c *clock) lag(o *clock) (uint32, bool) {
+	switch {
+	case c.reported && o.reported:
+		return o.reportRTP - c.reportRTP + uint32(durationToTicks(c.reportNTP.Sub(o.reportNTP))), true
+	case c.seen && o.seen:
+		return o.seenRTP - c.seenRTP + uint32(durationToTicks(c.seenAt.Sub(o.seenAt))), true
+	}
+	return 0, false
+}
+
 func ticksToDuration(ticks int64) time.Duration {
 	return time.Duration(ticks) * time.Second / clockRate
 }
 
 func durationToTicks(d time.Duration) int64 {
 	return int64(d/time.Second)*clockRate + int64(d%time.Second)*clockRate/int64(time.Second)
-}
-
-// A meter counts over windows of about a second.
-type meter struct {
-	since  time.Time
-	bytes  int
-	frames int
-}
-
-func (m *meter) add(bytes int, frame bool) {
-	m.bytes += bytes
-	if frame {
-		m.frames++
-	}
-}
-
-// roll ends the window when it is long enough and writes what it saw to s.
-func (m *meter) roll(now time.Time, s *Stats) {
-	if m.since.IsZero() {
-		m.since = now
-		return
-	}
-	took := now.Sub(m.since)
-	if took < time.Second {
-		return
-	}
-	s.Bitrate = int(float64(m.bytes*8) / took.Seconds())
-	s.FrameRate = float64(m.frames) / took.Seconds()
-	*m = meter{since: now}
 }

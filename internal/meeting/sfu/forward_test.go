@@ -2,10 +2,13 @@ package sfu
 
 import (
 	"encoding/binary"
+	"encoding/hex"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"belfry.live/belfry/internal/wire/vp8"
 	"github.com/pion/rtp"
 )
 
@@ -37,7 +40,8 @@ func (r *receiver) Send(o Outgoing) bool {
 func (r *receiver) numbers() (seqs, ids []int) {
 	for _, p := range r.packets {
 		seqs = append(seqs, int(p.SequenceNumber-r.packets[0].SequenceNumber))
-		ids = append(ids, int(parseVP8(p.Payload).pictureID))
+		d, _, _ := vp8.ParseDescriptor(p.Payload)
+		ids = append(ids, int(d.PictureID))
 	}
 	return seqs, ids
 }
@@ -107,7 +111,7 @@ func TestStartsAtKeyFrame(t *testing.T) {
 	s := newSource(65533, 1<<32-5000, 0x7ffe)
 	sub, r := newTestSubscriber(t)
 	s.write(s.next(true), s.next(false))
-	sub.SetSource(s.pub)
+	sub.SetTarget(Whole(s.pub))
 	if s.asked == 0 {
 		t.Error("a new subscriber has not asked for a key frame")
 	}
@@ -133,14 +137,14 @@ func TestSwitchIsSeamless(t *testing.T) {
 	one, two := newSource(100, 5000, 200), newSource(40000, 9_000_000, 7)
 	two.at = one.at
 	sub, r := newTestSubscriber(t)
-	sub.SetSource(one.pub)
+	sub.SetTarget(Whole(one.pub))
 	one.write(one.next(true), one.next(false))
-	sub.SetSource(two.pub)
+	sub.SetTarget(Whole(two.pub))
 	one.write(one.next(false), one.next(true)) // not wanted any more
 	two.write(two.next(false))
 	two.write(two.next(false))
 	two.write(two.next(true), two.next(false))
-	sub.SetSource(one.pub)
+	sub.SetTarget(Whole(one.pub))
 	one.write(one.next(true), one.next(false))
 
 	seqs, ids := r.numbers()
@@ -160,7 +164,7 @@ func TestSwitchIsSeamless(t *testing.T) {
 func TestStartIsSentAgainToUs(t *testing.T) {
 	s := newSource(10, 0, 0)
 	sub, r := newTestSubscriber(t)
-	sub.SetSource(s.pub)
+	sub.SetTarget(Whole(s.pub))
 	s.write(s.next(false))
 	late := s.next(true)
 	s.write(s.next(false), s.next(false))
@@ -183,7 +187,7 @@ func TestStartIsSentAgainToUs(t *testing.T) {
 func TestLatePacketKeepsItsPlace(t *testing.T) {
 	s := newSource(10, 0, 0)
 	sub, r := newTestSubscriber(t)
-	sub.SetSource(s.pub)
+	sub.SetTarget(Whole(s.pub))
 	old := s.next(false)
 	s.write(s.next(true))
 	late := s.next(false)
@@ -199,7 +203,7 @@ func TestFullQueueWaitsForKeyFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(10, 0, 0)
 		sub, r := newTestSubscriber(t)
-		sub.SetSource(s.pub)
+		sub.SetTarget(Whole(s.pub))
 		s.write(s.next(true))
 		time.Sleep(time.Second)
 		asked := s.asked
@@ -255,7 +259,7 @@ func TestResend(t *testing.T) {
 	const rtt = 80 * time.Millisecond
 	s := newSource(65530, 0, 0)
 	sub, r := newTestSubscriber(t)
-	sub.SetSource(s.pub)
+	sub.SetTarget(Whole(s.pub))
 	s.write(s.next(true))
 	for range 20 {
 		s.write(s.next(false))
@@ -296,7 +300,7 @@ func TestResend(t *testing.T) {
 func TestResendWithoutRTX(t *testing.T) {
 	s := newSource(1, 0, 0)
 	sub, r := newTestSubscriber(t, PayloadType{Format: vp8Format, Type: 100})
-	sub.SetSource(s.pub)
+	sub.SetTarget(Whole(s.pub))
 	s.write(s.next(true), s.next(false))
 	sub.Resend(r.packets[0].SequenceNumber, time.Now(), 0)
 	if len(r.packets) != 3 || r.packets[2].SequenceNumber != r.packets[0].SequenceNumber || r.packets[2].SSRC != 11 {
@@ -323,7 +327,7 @@ func TestFormats(t *testing.T) {
 			pub := NewPublisher(PublisherConfig{})
 			sub, r := newTestSubscriber(t, c.types...)
 			sub.types = c.types
-			sub.SetSource(pub)
+			sub.SetTarget(Whole(pub))
 			payload := []byte{0x10, 0x10}
 			if c.format.Codec == H264 {
 				payload = unhex(t, sps)
@@ -364,7 +368,7 @@ func TestH264KeyFrameStart(t *testing.T) {
 			pub := NewPublisher(PublisherConfig{})
 			sub, r := newTestSubscriber(t, PayloadType{format, 102, 0})
 			pub.Write(&rtp.Header{SequenceNumber: 0}, slice, format, time.Now())
-			sub.SetSource(pub)
+			sub.SetTarget(Whole(pub))
 			for _, p := range c.packets {
 				pub.Write(&rtp.Header{SequenceNumber: p.seq, Timestamp: p.ts}, p.payload, format, time.Now())
 			}
@@ -378,7 +382,7 @@ func TestH264KeyFrameStart(t *testing.T) {
 func TestNewStreamOfTheSamePublisher(t *testing.T) {
 	s := newSource(10, 0, 0)
 	sub, r := newTestSubscriber(t)
-	sub.SetSource(s.pub)
+	sub.SetTarget(Whole(s.pub))
 	s.write(s.next(true), s.next(false))
 	other := newSource(12, 77777, 500) // close to the old numbers, but of another SSRC
 	other.at = s.at
@@ -398,7 +402,7 @@ func TestNewStreamOfTheSamePublisher(t *testing.T) {
 func TestClosedPublisherIsSilent(t *testing.T) {
 	s := newSource(10, 0, 0)
 	sub, r := newTestSubscriber(t)
-	sub.SetSource(s.pub)
+	sub.SetTarget(Whole(s.pub))
 	s.write(s.next(true))
 	s.pub.Close()
 	s.write(s.next(true))
@@ -419,7 +423,7 @@ func TestReportTimes(t *testing.T) {
 	s := newSource(1, 0, 0)
 	s.at = server
 	sub, r := newTestSubscriber(t)
-	sub.SetSource(s.pub)
+	sub.SetTarget(Whole(s.pub))
 	if _, ok := sub.Report(server); ok {
 		t.Error("got a report before the first packet")
 	}
@@ -483,7 +487,7 @@ func TestForwardAllocatesNothing(t *testing.T) {
 	s := newSource(1, 0, 0)
 	for range 10 {
 		sub := NewSubscriber(SubscriberConfig{Sink: &discard{}, SSRC: 1, PayloadTypes: []PayloadType{{vp8Format, 96, 97}}})
-		sub.SetSource(s.pub)
+		sub.SetTarget(Whole(s.pub))
 	}
 	first := s.next(true)
 	s.write(first)
@@ -507,7 +511,7 @@ func BenchmarkForward(b *testing.B) {
 	s := newSource(1, 0, 0)
 	for range 10 {
 		sub := NewSubscriber(SubscriberConfig{Sink: &discard{}, SSRC: 1, PayloadTypes: []PayloadType{{vp8Format, 96, 97}}})
-		sub.SetSource(s.pub)
+		sub.SetTarget(Whole(s.pub))
 	}
 	first := s.next(true)
 	s.write(first)
@@ -518,4 +522,16 @@ func BenchmarkForward(b *testing.B) {
 		h.SequenceNumber++
 		s.pub.Write(&h, payload, vp8Format, s.at)
 	}
+}
+
+// sps is 640x360, constrained baseline, level 3.1.
+const sps = "6742e01fda0280bfe5c044000003000400000300f03c60ca80"
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

@@ -1,138 +1,304 @@
 package sfu
 
-import "belfry.live/belfry/internal/wire/h264"
-
-// A Codec names a video codec.
-type Codec uint8
-
-// The codecs that are forwarded.
-const (
-	NoCodec Codec = iota
-	VP8
-	H264
-	VP9
-	AV1
+import (
+	"belfry.live/belfry/internal/wire/av1"
+	"belfry.live/belfry/internal/wire/h264"
+	"belfry.live/belfry/internal/wire/vp8"
+	"belfry.live/belfry/internal/wire/vp9"
 )
 
-// String returns the name of the codec in SDP.
-func (c Codec) String() string {
-	switch c {
-	case VP8:
-		return "VP8"
-	case H264:
-		return "H264"
-	case VP9:
-		return "VP9"
-	case AV1:
-		return "AV1"
-	}
-	return "none"
-}
+const (
+	maxSpatial  = vp9.MaxSpatial
+	maxTemporal = 8 // of the three bits in VP9 and AV1
 
-// A Format is a codec with those of its parameters that a receiver must have
-// agreed to.
-type Format struct {
-	Codec Codec
+	maxPictureID = 1<<15 - 1
 
-	// Profile is of H.264 profile_idc and the constraint bits as in
-	// profile-level-id, of VP9 profile-id, of AV1 profile.
-	Profile uint16
-}
+	// pictureMemory is how far back VP9 can refer, in pictures.
+	pictureMemory = 128
+	// frameMemory is how far back references of AV1 are followed, in frames.
+	// Encoders keep eight; what is further back counts as not forwarded.
+	frameMemory = 256
+)
 
-// A payloadInfo is what forwarding needs to know of a payload.
+// A payloadInfo is what forwarding needs to know of one packet. It is made
+// once; every subscriber only compares.
 type payloadInfo struct {
 	keyStart bool // a decoder can start here
 	idrStart bool // H.264: an IDR slice starts here; whether a decoder can depends on what came before
+	frameEnd bool // last packet of its layer's frame
 
-	width, height int // 0: not said in this packet
+	spatial, temporal       uint8 // layer
+	topSpatial, topTemporal uint8 // the highest that were seen since the key frame
 
-	// VP8: where in the payload these stand, 0: not there.
-	pictureIDAt int
-	wide        bool // the picture id has 15 bits
-	pictureID   uint16
-	tl0At       int
-	tl0         uint8
+	// references is the highest temporal layer that the frame refers to, as
+	// far as is known, and inter says that it refers to earlier pictures at
+	// all: who has not got the layer so far can begin it with a frame that
+	// refers only to what he has.
+	references uint8
+	inter      bool
+
+	// Where in the payload these stand, 0: not there.
+	pictureIDAt, tl0At uint8
+	widePictureID      bool // of 15 bits
+	pictureID          uint16
+	tl0                uint8
+
+	dependency
 }
 
-// parsePayload looks into the payload of one packet. What it cannot
-// understand it describes as nothing in particular.
-func parsePayload(c Codec, b []byte) payloadInfo {
+// A dependency is what a dependency descriptor says. One bit for each decode
+// target.
+type dependency struct {
+	structure  *av1.Structure // nil: there is no descriptor
+	frameStart bool
+	frame      uint16
+	present    uint32 // the frame is part of these
+	switches   uint32 // who can decode it can decode all that follows of these
+	complete   uint32 // all it refers to is part of these
+	active     uint32 // these are still sent
+	hasActive  bool   // see av1.Descriptor
+	activeAt   uint16
+}
+
+// An inspector looks into the packets of one publisher, one after the other,
+// and remembers what later ones refer to.
+type inspector struct {
+	width, height [maxSpatial]int // by spatial layer, 0: not known
+
+	topSpatial, topTemporal uint8
+
+	pattern   vp9.Structure // VP9: how pictures refer to each other
+	patternAt uint16        // the picture id it begins with
+	pictures  [pictureMemory]struct {
+		seen     bool
+		id       uint16
+		temporal uint8
+	}
+
+	structure, before *av1.Structure // AV1: the newest one, and that before it
+	structureAt       uint16         // the frame number it begins with
+	active            uint32
+	scratch           av1.Structure
+	frames            [frameMemory]struct {
+		seen    bool
+		number  uint16
+		present uint32
+	}
+}
+
+// reset forgets what later packets do not refer to any more.
+func (in *inspector) reset() { *in = inspector{} }
+
+// inspect looks into the payload of one packet and its dependency descriptor,
+// if it has one. What it cannot understand it describes as nothing in
+// particular. newest says that no later packet was seen.
+func (in *inspector) inspect(c Codec, payload, descriptor []byte, newest bool) (v payloadInfo) {
 	switch c {
 	case VP8:
-		return parseVP8(b)
+		v = in.inspectVP8(payload)
 	case H264:
-		return parseH264(b)
+		v = in.inspectH264(payload)
+	case VP9:
+		v = in.inspectVP9(payload)
+	case AV1:
+		v = in.inspectAV1(payload, descriptor)
 	}
-	return payloadInfo{}
+	if v.keyStart && newest {
+		in.topSpatial, in.topTemporal = 0, 0
+	}
+	in.topSpatial, in.topTemporal = max(in.topSpatial, v.spatial), max(in.topTemporal, v.temporal)
+	v.topSpatial, v.topTemporal = in.topSpatial, in.topTemporal
+	return v
 }
 
-// parseVP8 reads the payload descriptor (RFC 7741, section 4.2) and, where a
-// frame starts, its header (RFC 6386, section 9.1).
-//
-//	  0 1 2 3 4 5 6 7
-//	 +-+-+-+-+-+-+-+-+
-//	 |X|R|N|S|R| PID |
-//	X|I|L|T|K|  RSV  |
-//	I|M| PictureID   |  one more byte if M
-//	L|   TL0PICIDX   |
-//	T|TID|Y| KEYIDX  |  if T or K
-//	 |Size0|H|VER|P|    first byte of the frame, P is 0 for a key frame
-func parseVP8(b []byte) (v payloadInfo) {
-	if len(b) == 0 {
+func (in *inspector) size(width, height int) {
+	if width != 0 {
+		in.width[0], in.height[0] = width, height
+	}
+}
+
+func (in *inspector) inspectVP8(b []byte) (v payloadInfo) {
+	d, frame, err := vp8.ParseDescriptor(b)
+	if err != nil {
 		return payloadInfo{}
 	}
-	frameStart := b[0]&0x10 != 0 && b[0]&0x07 == 0
-	at := 1
-	if b[0]&0x80 != 0 {
-		if len(b) < 2 {
-			return payloadInfo{}
-		}
-		ext := b[1]
-		at = 2
-		if ext&0x80 != 0 {
-			if len(b) <= at {
-				return payloadInfo{}
-			}
-			v.pictureIDAt = at
-			v.pictureID = uint16(b[at] & 0x7f)
-			v.wide = b[at]&0x80 != 0
-			at++
-			if v.wide {
-				if len(b) <= at {
-					return payloadInfo{}
-				}
-				v.pictureID = v.pictureID<<8 | uint16(b[at])
-				at++
-			}
-		}
-		if ext&0x40 != 0 {
-			if len(b) <= at {
-				return payloadInfo{}
-			}
-			v.tl0At, v.tl0 = at, b[at]
-			at++
-		}
-		if ext&0x30 != 0 {
-			at++
-		}
+	v.pictureIDAt, v.widePictureID, v.pictureID = uint8(d.PictureIDAt), d.WidePictureID, d.PictureID
+	v.tl0At, v.tl0 = uint8(d.TL0At), d.TL0
+	v.temporal, v.inter = d.Temporal, true
+	if !d.Sync {
+		v.references = d.Temporal
 	}
-	if !frameStart || len(b) <= at || b[at]&0x01 != 0 {
-		return v
-	}
-	v.keyStart = true
-	// Frame tag of 3 bytes, start code 9d 01 2a, then 14 bits of each size.
-	if f := b[at:]; len(f) >= 10 && f[3] == 0x9d && f[4] == 0x01 && f[5] == 0x2a {
-		v.width = int(f[6]) | int(f[7]&0x3f)<<8
-		v.height = int(f[8]) | int(f[9]&0x3f)<<8
+	if d.FrameStart {
+		if h := vp8.ParseFrameHeader(frame); h.Key {
+			v.keyStart, v.inter, v.references = true, false, 0
+			in.size(h.Width, h.Height)
+		}
 	}
 	return v
 }
 
-// rewriteVP8 writes another picture id and TL0PICIDX into a copy b of the
-// payload v describes.
-func (v *payloadInfo) rewriteVP8(b []byte, pictureID uint16, tl0 uint8) {
+// inspectH264 says nothing of layers: H.264 is forwarded whole.
+func (in *inspector) inspectH264(b []byte) (v payloadInfo) {
+	p := h264.ParsePayload(b)
+	v.keyStart, v.idrStart = p.SPS, p.IDR
+	in.size(p.Width, p.Height)
+	return v
+}
+
+func (in *inspector) inspectVP9(b []byte) (v payloadInfo) {
+	d, frame, err := vp9.ParseDescriptor(b, &in.pattern)
+	if err != nil {
+		return payloadInfo{}
+	}
+	v.pictureIDAt, v.widePictureID, v.pictureID = uint8(d.PictureIDAt), d.WidePictureID, d.PictureID
+	v.tl0At, v.tl0 = uint8(d.TL0At), d.TL0
+	v.spatial, v.temporal = d.Spatial, d.Temporal
+	v.inter, v.frameEnd = d.Inter, d.FrameEnd
+	if d.HasStructure {
+		in.patternAt = d.PictureID
+		for i := range in.pattern.Spatial {
+			if in.pattern.Width[i] != 0 {
+				in.width[i], in.height[i] = in.pattern.Width[i], in.pattern.Height[i]
+			}
+		}
+	}
+	if d.Inter {
+		v.references = in.highestReference(&d)
+	}
+	if d.HasPictureID {
+		p := &in.pictures[d.PictureID%pictureMemory]
+		p.seen, p.id, p.temporal = true, d.PictureID, d.Temporal
+	}
+	if d.FrameStart && d.Spatial == 0 && !d.Inter {
+		if h := vp9.ParseFrameHeader(frame); h.Key {
+			v.keyStart = true
+			if in.width[0] == 0 || !d.HasStructure {
+				in.size(h.Width, h.Height)
+			}
+		}
+	}
+	return v
+}
+
+// highestReference returns the highest temporal layer that a frame of VP9
+// refers to. What is not known counts as the frame's own.
+func (in *inspector) highestReference(d *vp9.Descriptor) (highest uint8) {
+	back := d.References[:d.ReferenceCount]
+	mask := uint16(0x7f)
+	if d.WidePictureID {
+		mask = 0x7fff
+	}
+	if !d.Flexible {
+		if in.pattern.Pictures == 0 {
+			if d.SwitchUp && d.Temporal > 0 {
+				return d.Temporal - 1
+			}
+			return d.Temporal
+		}
+		p := &in.pattern.Pattern[int((d.PictureID-in.patternAt)&mask)%in.pattern.Pictures]
+		back = p.References[:p.ReferenceCount]
+	}
+	for _, n := range back {
+		id := (d.PictureID - uint16(n)) & mask
+		p := &in.pictures[id%pictureMemory]
+		if !p.seen || p.id != id {
+			return d.Temporal
+		}
+		highest = max(highest, p.temporal)
+	}
+	return highest
+}
+
+func (in *inspector) inspectAV1(b, descriptor []byte) (v payloadInfo) {
+	p := av1.ParsePayload(b)
+	v.keyStart = p.Start
+	if len(descriptor) == 0 {
+		in.size(p.Width, p.Height)
+		return v
+	}
+	known := in.structure
+	if known != nil && in.before != nil && int16(av1.FrameNumber(descriptor)-in.structureAt) < 0 {
+		known = in.before
+	}
+	refers := known
+	if known == nil || av1.HasStructure(descriptor) {
+		in.scratch = av1.Structure{}
+		refers = &in.scratch
+	}
+	d, err := av1.ParseDescriptor(descriptor, refers)
+	if err != nil {
+		return v
+	}
+	if d.HasStructure {
+		known = in.learn(d.Frame)
+	}
+	if d.HasActive {
+		in.active = d.Active
+	}
+	v.spatial, v.temporal, v.frameEnd = d.Spatial, d.Temporal, d.FrameEnd
+	v.inter = d.ReferenceCount > 0
+	v.dependency = dependency{
+		structure:  known,
+		frameStart: d.FrameStart,
+		frame:      d.Frame,
+		present:    d.Present,
+		switches:   d.Switch,
+		complete:   in.complete(&d),
+		active:     in.active,
+		hasActive:  d.HasActive,
+		activeAt:   uint16(d.ActiveAt),
+	}
+	f := &in.frames[d.Frame%frameMemory]
+	f.seen, f.number, f.present = true, d.Frame, d.Present
+	return v
+}
+
+// learn takes over the structure that begins with a frame. An encoder repeats
+// the same one with every key frame.
+func (in *inspector) learn(frame uint16) *av1.Structure {
+	if in.structure == nil || *in.structure != in.scratch {
+		s := in.scratch
+		in.before, in.structure = in.structure, &s
+		for i := range s.Spatial {
+			if s.Width[i] != 0 {
+				in.width[i], in.height[i] = s.Width[i], s.Height[i]
+			}
+		}
+	}
+	in.structureAt = frame
+	in.active = 1<<in.structure.Targets - 1
+	return in.structure
+}
+
+// complete says of which decode targets all is part that a frame refers to.
+func (in *inspector) complete(d *av1.Descriptor) uint32 {
+	all := ^uint32(0)
+	for _, back := range d.References[:d.ReferenceCount] {
+		f := &in.frames[(d.Frame-back)%frameMemory]
+		if !f.seen || f.number != d.Frame-back {
+			return 0
+		}
+		all &= f.present
+	}
+	return all
+}
+
+// number returns the picture id or the frame number.
+func (v *payloadInfo) number() uint16 {
+	if v.structure != nil {
+		return v.frame
+	}
+	return v.pictureID
+}
+
+// numbered says whether there is such a number.
+func (v *payloadInfo) numbered() bool { return v.structure != nil || v.pictureIDAt != 0 }
+
+// rewrite writes another picture id and TL0PICIDX into a copy b of the payload
+// v describes. VP8 and VP9 have them in the same form.
+func (v *payloadInfo) rewrite(b []byte, pictureID uint16, tl0 uint8) {
 	if at := v.pictureIDAt; at != 0 {
-		if v.wide {
+		if v.widePictureID {
 			b[at], b[at+1] = 0x80|byte(pictureID>>8), byte(pictureID)
 		} else {
 			b[at] = byte(pictureID) & 0x7f
@@ -140,45 +306,5 @@ func (v *payloadInfo) rewriteVP8(b []byte, pictureID uint16, tl0 uint8) {
 	}
 	if v.tl0At != 0 {
 		b[v.tl0At] = tl0
-	}
-}
-
-// parseH264 reads the NAL unit headers of a payload (RFC 6184, sections 5.6
-// to 5.8).
-func parseH264(b []byte) (v payloadInfo) {
-	if len(b) == 0 {
-		return payloadInfo{}
-	}
-	switch typ := b[0] & 0x1f; {
-	case typ >= 1 && typ <= 23:
-		v.addNAL(b)
-	case typ == 24: // STAP-A: 16-bit size and NAL unit, repeated
-		for b = b[1:]; len(b) >= 2; {
-			size := int(b[0])<<8 | int(b[1])
-			b = b[2:]
-			if size == 0 || size > len(b) {
-				break
-			}
-			v.addNAL(b[:size])
-			b = b[size:]
-		}
-	case typ == 28: // FU-A: indicator, then |S|E|R| type |
-		if len(b) > 1 && b[1]&0x80 != 0 {
-			v.idrStart = b[1]&0x1f == 5
-			v.keyStart = b[1]&0x1f == 7
-		}
-	}
-	return v
-}
-
-func (v *payloadInfo) addNAL(nal []byte) {
-	switch nal[0] & 0x1f {
-	case 5:
-		v.idrStart = true
-	case 7:
-		v.keyStart = true
-		if sps, err := h264.ParseSPS(nal); err == nil {
-			v.width, v.height = sps.Width, sps.Height
-		}
 	}
 }

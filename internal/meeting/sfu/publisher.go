@@ -18,13 +18,6 @@ const (
 	// seconds of 2 Mbit/s, far more than any receiver still waits for.
 	cacheSize = 1024
 
-	// keyFrameInterval is the shortest time between two requests to one
-	// publisher. A key frame is worth about ten others, so answering a storm
-	// of requests costs at most about half of the bitrate again, and somebody
-	// who just missed one waits no longer than half a second. Browsers do not
-	// answer more often than every 300 ms either.
-	keyFrameInterval = 500 * time.Millisecond
-
 	// maxJump is how far a sequence number may leap before it counts as a new
 	// stream.
 	maxJump = 10_000
@@ -50,8 +43,9 @@ type PublisherConfig struct {
 	DependencyDescriptor uint8
 }
 
-// A Publisher is one published video source, from the moment its camera was
-// switched on until it is switched off. Write, SenderReport and Tick come from
+// A Publisher is one RTP stream of a published video source, from the moment
+// its camera was switched on until it is switched off: a simulcast encoding, or
+// all there is. Write, SenderReport and Tick come from
 // one peer; everything else from anywhere.
 type Publisher struct {
 	// Fixed by NewPublisher.
@@ -78,9 +72,10 @@ type Publisher struct {
 	keyStarted  bool // a key frame has started at keyAt
 	keyAt       uint32
 
-	clock clock
-	meter meter
-	stats Stats
+	inspector inspector
+	clock     clock
+	meter     meter
+	stats     Stats
 }
 
 // NewPublisher returns a publisher without packets and subscribers.
@@ -108,29 +103,6 @@ func (p *Publisher) Format() Format {
 	return p.format
 }
 
-// Stats are measured over about the last second.
-type Stats struct {
-	Bitrate       int     // bit/s of RTP payload
-	FrameRate     float64 // frames/s
-	Width, Height int     // 0: not known yet
-	KeyFrames     uint64  // since the beginning
-	Packets       uint64  // since the beginning, each counted once
-	Duplicates    uint64  // packets that came twice
-	Late          uint64  // packets too old for the cache
-	TooLong       uint64  // packets longer than MaxPayload
-
-	Active bool         // packets came within the last second
-	Layers []LayerStats // what can be chosen by Target, from least to most; not to be changed
-}
-
-// LayerStats say what choosing a layer gives.
-type LayerStats struct {
-	Spatial, Temporal int
-	Bitrate           int // bit/s, with the layers it needs
-	Width, Height     int // 0: not known yet
-	FrameRate         float64
-}
-
 // Stats returns the current measurements.
 func (p *Publisher) Stats() Stats {
 	p.mu.Lock()
@@ -138,30 +110,12 @@ func (p *Publisher) Stats() Stats {
 	return p.stats
 }
 
-// RequestKeyFrame asks the publisher for a key frame. Requests are throttled;
-// one that comes too early is made later, and it is repeated until a key frame
-// starts.
-func (p *Publisher) RequestKeyFrame() { p.requestKeyFrame(time.Now(), true) }
-
-func (p *Publisher) requestKeyFrame(now time.Time, want bool) {
-	p.mu.Lock()
-	p.wantKey = p.wantKey || want
-	due := p.wantKey && !p.closed && now.Sub(p.askedForKey) >= keyFrameInterval
-	if due {
-		p.askedForKey = now
-	}
-	p.mu.Unlock()
-	if due && p.ask != nil {
-		p.ask()
-	}
-}
-
 // Tick does what time asks for. Call it ten times a second or more.
 func (p *Publisher) Tick(now time.Time) {
 	p.requestKeyFrame(now, false)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.meter.roll(now, &p.stats)
+	p.meter.roll(now, &p.inspector, &p.stats)
 }
 
 // Write takes one packet of the publisher and forwards it. It keeps neither h
@@ -187,7 +141,11 @@ func (p *Publisher) store(h *rtp.Header, payload []byte, f Format, arrival time.
 	if p.closed {
 		return nil
 	}
-	if len(payload) > MaxPayload {
+	var descriptor []byte
+	if p.descriptor != 0 {
+		descriptor = h.GetExtension(p.descriptor)
+	}
+	if len(payload)+len(descriptor) > MaxPayload {
 		p.stats.TooLong++
 		return nil
 	}
@@ -202,10 +160,16 @@ func (p *Publisher) store(h *rtp.Header, payload []byte, f Format, arrival time.
 		return nil
 	}
 
+	newest := seq >= p.highest
+	if newest && f != p.format && p.stats.Packets > 0 {
+		p.inspector.reset() // another codec on the same SSRC
+		p.wantKey = true
+	}
 	pkt := NewPacket(payload)
+	pkt.describe(descriptor)
 	pkt.format, pkt.stream = f, p.stream
 	pkt.seq, pkt.timestamp, pkt.marker, pkt.arrival = seq, h.Timestamp, h.Marker, arrival
-	pkt.info = parsePayload(f.Codec, payload)
+	pkt.info = p.inspector.inspect(f.Codec, payload, descriptor, newest)
 	if pkt.info.idrStart && !pkt.info.keyStart {
 		// Without parameter sets in front, and none missing, it starts a key
 		// frame itself.
@@ -223,11 +187,11 @@ func (p *Publisher) store(h *rtp.Header, payload []byte, f Format, arrival time.
 		}
 		p.keyStarted, p.keyAt = true, h.Timestamp
 	}
-	if pkt.info.width != 0 {
-		p.stats.Width, p.stats.Height = pkt.info.width, pkt.info.height
+	if top := pkt.info.topSpatial; p.inspector.width[top] != 0 {
+		p.stats.Width, p.stats.Height = p.inspector.width[top], p.inspector.height[top]
 	}
 	newFrame := false
-	if seq >= p.highest {
+	if newest {
 		newFrame = p.stats.Packets == 0 || h.Timestamp != p.newest
 		p.highest, p.newest, p.format = seq, h.Timestamp, f
 	}
@@ -235,7 +199,8 @@ func (p *Publisher) store(h *rtp.Header, payload []byte, f Format, arrival time.
 		p.clock.arrived(h.Timestamp, arrival)
 	}
 	p.stats.Packets++
-	p.meter.add(len(payload), newFrame)
+	p.stats.Active = true
+	p.meter.add(&pkt.info, len(payload), newFrame, arrival)
 
 	if *slot != nil {
 		(*slot).Release()
@@ -258,6 +223,7 @@ func (p *Publisher) extend(h *rtp.Header) int64 {
 		base = (p.highest>>16 + 2) << 16
 		p.forget()
 		p.clock.restart()
+		p.inspector.reset()
 		p.wantKey = true
 		p.stream++
 	}
@@ -279,6 +245,7 @@ func (p *Publisher) cached(seq int64) *Packet {
 	return pkt
 }
 
+// newestSeq returns the newest sequence number.
 func (p *Publisher) newestSeq() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -307,6 +274,16 @@ func (p *Publisher) SetClockOffset(o time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clock.setOffset(o)
+}
+
+// lag is clock.lag between the clocks of two layers.
+func (p *Publisher) lag(o *Publisher) (uint32, bool) {
+	p.mu.Lock()
+	c := p.clock
+	p.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return c.lag(&o.clock)
 }
 
 // timestampAt returns the publisher's RTP timestamp at a time on the server's

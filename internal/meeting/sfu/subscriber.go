@@ -32,33 +32,20 @@ type SubscriberConfig struct {
 	DependencyDescriptor uint8
 }
 
-const (
-	againSize = 512
-
-	// maxResends is how often one packet is sent again. A receiver that has
-	// not got it by then does not get it at all, or does not look.
-	maxResends = 8
-
-	// minResendWait is the shortest time between two; with a longer round
-	// trip than that, a receiver cannot know better and asks too early.
-	minResendWait = 20 * time.Millisecond
-)
-
-// An again is what was sent again lately.
-type again struct {
-	seq   int64
-	last  time.Time
-	times int
-}
+// patience is how long a subscriber waits for a key frame, or for another
+// place where it can go up to higher layers, before it asks once more.
+const patience = time.Second
 
 // A Subscriber forwards one publisher at a time to one receive section of one
-// peer. Whatever the publisher, the peer sees one stream with one SSRC:
-// sequence numbers, timestamps and VP8 picture ids go on where they were.
+// peer. Whatever the publisher and its layers, the peer sees one stream with
+// one SSRC: sequence numbers, timestamps, picture ids and frame numbers go on
+// where they were.
 type Subscriber struct {
 	// Fixed by NewSubscriber.
 	sink          Sink
 	ssrc, rtxSSRC uint32
 	types         []PayloadType
+	descriptor    uint8
 
 	dropped      atomic.Uint64 // no room in the queue
 	unsupported  atomic.Uint64 // the peer has not agreed to the format
@@ -66,73 +53,96 @@ type Subscriber struct {
 	refused      atomic.Uint64 // asked for again too soon or too often
 	tooOldToSend atomic.Uint64 // asked for again, but not cached any more
 
-	mu      sync.Mutex // guards what follows; taken before a Publisher's
-	source  *Publisher
-	waiting bool // for a key frame: nothing is forwarded
-	payload PayloadType
-	rtxSeq  uint16
-	again   [againSize]again // by our number modulo againSize
+	mu     sync.Mutex // guards what follows; taken before a Publisher's
+	target Target
+	asked  time.Time // since when more is waited for than there is; zero: not yet known
 
-	// The run: the packets since the last start at a key frame. It turns the
-	// publisher's numbers into ours by adding.
-	stream    int
-	inFirst   int64 // the run's first packet, the publisher's number
-	outFirst  int64 // and ours
-	timestamp uint32
-	pictureID uint16
-	tl0       uint8
+	// shown is the publisher that is forwarded: the target's, or another
+	// layer of the same picture until that one's key frame comes. Nil while
+	// nothing is. The subscriber is in the lists of both.
+	shown   *Publisher
+	history history
+	place   place
 
 	// The newest packet sent.
 	sent          bool
 	last          int64 // our number
 	lastTimestamp uint32
 	lastArrival   time.Time
-	lastPictureID uint16
+	lastPicture   uint16 // picture id or frame number
 	lastTL0       uint8
 
 	packets, octets uint32 // for sender reports, wrap as there
+
+	rtxSeq uint16
+	again  []again // by our number modulo againSize; nil before the first
 }
 
-// NewSubscriber returns a subscriber without a source.
+// NewSubscriber returns a subscriber without a target.
 func NewSubscriber(cfg SubscriberConfig) *Subscriber {
 	return &Subscriber{
-		sink:    cfg.Sink,
-		ssrc:    cfg.SSRC,
-		rtxSSRC: cfg.RTXSSRC,
-		types:   cfg.PayloadTypes,
-		last:    1 << 16,
+		sink:       cfg.Sink,
+		ssrc:       cfg.SSRC,
+		rtxSSRC:    cfg.RTXSSRC,
+		types:      cfg.PayloadTypes,
+		descriptor: cfg.DependencyDescriptor,
+		last:       1 << 16,
 	}
 }
 
-// Source returns the publisher that is forwarded now, or nil.
-func (s *Subscriber) Source() *Publisher {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.source
-}
-
-// SetSource makes p the publisher that is forwarded, from its next key frame
-// on. Nil is none.
-func (s *Subscriber) SetSource(p *Publisher) { s.SetTarget(Whole(p)) }
-
-// SetTarget says what to forward: from the next key frame on.
+// SetTarget says what to forward. Another publisher starts at its next key
+// frame; if it is a layer of the picture that is shown, that goes on until
+// then, else it stops at once. Layers inside a stream are left out from the
+// next picture on, and come back where a decoder can go on with them.
 func (s *Subscriber) SetTarget(t Target) {
-	p := t.Publisher
+	if t.Publisher == nil {
+		t = Target{}
+	}
 	s.mu.Lock()
-	old := s.source
-	if old == p {
+	if t == s.target {
 		s.mu.Unlock()
 		return
 	}
-	s.source, s.waiting = p, true
-	s.mu.Unlock()
-	if old != nil {
-		old.remove(s)
+	before := [2]*Publisher{s.target.Publisher, s.shown}
+	s.target = t
+	if s.shown != nil && (t.Publisher == nil || t.Publisher.source != s.shown.source) {
+		s.shown = nil
 	}
-	if p != nil {
+	after := [2]*Publisher{t.Publisher, s.shown}
+	for i, p := range before {
+		if p != nil && p != after[0] && p != after[1] && (i == 0 || p != before[0]) {
+			p.remove(s)
+		}
+	}
+	if p := t.Publisher; p != nil && p != before[0] && p != before[1] {
 		p.add(s)
-		p.RequestKeyFrame()
 	}
+	ask := s.needsKeyFrame()
+	s.asked = time.Time{}
+	s.mu.Unlock()
+	if ask {
+		t.Publisher.RequestKeyFrame()
+	}
+}
+
+// needsKeyFrame says whether only a key frame brings what is wanted. Higher
+// temporal layers come by themselves, mostly.
+func (s *Subscriber) needsKeyFrame() bool {
+	if s.target.Publisher == nil {
+		return false
+	}
+	return s.shown != s.target.Publisher ||
+		s.place.cut.limits(s.place.structure).spatial < min(s.target.limit().spatial, s.place.topSpatial)
+}
+
+// pending says whether higher layers are wanted than there are yet.
+func (s *Subscriber) pending() bool {
+	if s.target.Publisher == nil || s.shown != s.target.Publisher {
+		return s.target.Publisher != nil
+	}
+	have, want := s.place.cut.limits(s.place.structure), s.target.limit()
+	return have.spatial < min(want.spatial, s.place.topSpatial) ||
+		have.temporal < min(want.temporal, s.place.topTemporal)
 }
 
 // Current returns what is forwarded now. The zero target is nothing, or
@@ -140,186 +150,42 @@ func (s *Subscriber) SetTarget(t Target) {
 func (s *Subscriber) Current() Target {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.waiting {
+	if s.shown == nil {
 		return Target{}
 	}
-	return Whole(s.source)
+	l := s.place.cut.limits(s.place.structure)
+	return Target{Publisher: s.shown, Spatial: int(l.spatial), Temporal: int(l.temporal)}
 }
 
 // RequestKeyFrame passes on that the peer cannot decode.
 func (s *Subscriber) RequestKeyFrame() {
-	if p := s.Source(); p != nil {
-		p.RequestKeyFrame()
-	}
-}
-
-// forward sends one packet of p on.
-func (s *Subscriber) forward(p *Publisher, pkt *Packet) {
 	s.mu.Lock()
-	full := s.forwardLocked(p, pkt)
+	p, other := s.target.Publisher, s.shown
 	s.mu.Unlock()
-	if full {
+	if p != nil {
 		p.RequestKeyFrame()
 	}
-}
-
-// forwardLocked reports whether the queue was full.
-func (s *Subscriber) forwardLocked(p *Publisher, pkt *Packet) (full bool) {
-	if s.source != p {
-		return false
+	if other != nil && other != p {
+		other.RequestKeyFrame()
 	}
-	if !s.waiting {
-		if pkt.seq < s.inFirst {
-			return false // from before the key frame
-		}
-		if pkt.stream != s.stream || pkt.format != s.payload.Format {
-			s.waiting = true
-		}
-	}
-	if !s.waiting {
-		return !s.send(pkt)
-	}
-	if !pkt.info.keyStart || !s.start(pkt) {
-		return false
-	}
-	if !s.send(pkt) {
-		return true
-	}
-	// The start may be a retransmission: what came before it belongs after it.
-	for seq, newest := pkt.seq+1, p.newestSeq(); seq <= newest; seq++ {
-		next := p.cached(seq)
-		if next == nil {
-			continue
-		}
-		ok := s.send(next)
-		next.Release()
-		if !ok {
-			return true
-		}
-	}
-	return false
-}
-
-// start begins a run at a key frame. It reports false if the peer cannot
-// decode it.
-func (s *Subscriber) start(pkt *Packet) bool {
-	if !s.choose(pkt.format) {
-		s.unsupported.Add(1)
-		return false
-	}
-	s.waiting = false
-	s.stream = pkt.stream
-	s.inFirst, s.outFirst = pkt.seq, s.last+1
-	s.timestamp, s.pictureID, s.tl0 = 0, 0, 0
-	if s.sent {
-		// At least a millisecond later than what was sent before.
-		gap := max(pkt.arrival.Sub(s.lastArrival), time.Millisecond)
-		s.timestamp = s.lastTimestamp + uint32(durationToTicks(gap)) - pkt.timestamp
-		s.pictureID = s.lastPictureID + 1 - pkt.info.pictureID
-		s.tl0 = s.lastTL0 + 1 - pkt.info.tl0
-	}
-	return true
 }
 
 // choose finds the payload type for a format. An H.264 profile the peer has
 // not named goes out under the first H.264 it has: most decoders take more
 // than they say.
-func (s *Subscriber) choose(f Format) bool {
-	found := false
+func (s *Subscriber) choose(f Format) (chosen PayloadType, found bool) {
 	for _, t := range s.types {
 		if t.Format.Codec != f.Codec {
 			continue
 		}
 		if t.Format == f {
-			s.payload = t
-			return true
+			return t, true
 		}
 		if !found {
-			found, s.payload = true, PayloadType{Format: f, Type: t.Type, RTX: t.RTX}
+			chosen, found = PayloadType{Format: f, Type: t.Type, RTX: t.RTX}, true
 		}
 	}
-	return found
-}
-
-// send queues one packet of the run. If there is no room, nothing more is
-// sent until the next key frame.
-func (s *Subscriber) send(pkt *Packet) bool {
-	o := s.outgoing(pkt)
-	pkt.Retain()
-	if !s.sink.Send(o) {
-		pkt.Release()
-		s.dropped.Add(1)
-		s.waiting = true
-		return false
-	}
-	if out := pkt.seq - s.inFirst + s.outFirst; out > s.last {
-		if o.Timestamp != s.lastTimestamp || !s.sent {
-			s.lastArrival = pkt.arrival
-		}
-		s.sent, s.last = true, out
-		s.lastTimestamp = o.Timestamp
-		if pkt.format.Codec == VP8 {
-			s.lastPictureID, s.lastTL0 = o.pictureID, o.tl0
-		}
-	}
-	s.packets++
-	s.octets += uint32(pkt.size)
-	return true
-}
-
-func (s *Subscriber) outgoing(pkt *Packet) Outgoing {
-	return Outgoing{
-		Packet:    pkt,
-		SSRC:      s.ssrc,
-		Type:      s.payload.Type,
-		Seq:       uint16(pkt.seq - s.inFirst + s.outFirst),
-		Timestamp: pkt.timestamp + s.timestamp,
-		Marker:    pkt.marker,
-		pictureID: (pkt.info.pictureID + s.pictureID) & 0x7fff,
-		tl0:       pkt.info.tl0 + s.tl0,
-	}
-}
-
-// Resend sends a packet the peer has missed once more, but not before the
-// last one can have arrived.
-func (s *Subscriber) Resend(seq uint16, now time.Time, rtt time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.source == nil || !s.sent {
-		return
-	}
-	out := s.last + int64(int16(seq-uint16(s.last)))
-	if out < s.outFirst || out > s.last {
-		s.tooOldToSend.Add(1)
-		return
-	}
-	a := &s.again[out&(againSize-1)]
-	if a.seq != out {
-		*a = again{seq: out}
-	}
-	if a.times == maxResends || now.Sub(a.last) < max(rtt, minResendWait) {
-		s.refused.Add(1)
-		return
-	}
-	pkt := s.source.cached(out - s.outFirst + s.inFirst)
-	if pkt == nil {
-		s.tooOldToSend.Add(1)
-		return
-	}
-	o := s.outgoing(pkt)
-	if s.payload.RTX != 0 {
-		o.Again, o.OriginalSeq = true, o.Seq
-		o.Seq, o.SSRC, o.Type = s.rtxSeq, s.rtxSSRC, s.payload.RTX
-		s.rtxSeq++
-	}
-	if !s.sink.Send(o) {
-		pkt.Release()
-		s.dropped.Add(1)
-		return
-	}
-	a.times++
-	a.last = now
-	s.resent.Add(1)
+	return chosen, found
 }
 
 // A Report is what an RTCP sender report says (RFC 3550, section 6.4.1).
@@ -335,14 +201,20 @@ type Report struct {
 func (s *Subscriber) Report(now time.Time) (Report, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.source == nil || s.waiting || !s.sent {
+	if s.shown == nil {
 		return Report{}, false
 	}
-	ts, ok := s.source.timestampAt(now)
+	ts, ok := s.shown.timestampAt(now)
 	if !ok {
 		return Report{}, false
 	}
-	return Report{SSRC: s.ssrc, ClockRate: clockRate, Timestamp: ts + s.timestamp, Packets: s.packets, Octets: s.octets}, true
+	return Report{
+		SSRC:      s.ssrc,
+		ClockRate: clockRate,
+		Timestamp: ts + s.history.current().clock.add,
+		Packets:   s.packets,
+		Octets:    s.octets,
+	}, true
 }
 
 // SubscriberStats count packets since the beginning.
@@ -371,4 +243,4 @@ func (s *Subscriber) Stats() SubscriberStats {
 }
 
 // Close ends the subscriber.
-func (s *Subscriber) Close() { s.SetSource(nil) }
+func (s *Subscriber) Close() { s.SetTarget(Target{}) }

@@ -1,18 +1,5 @@
 package sfu
 
-import (
-	"sync"
-	"time"
-)
-
-// A Source stands for one picture that is published, in one encoding or in
-// several: publishers that share a Source are layers of each other.
-type Source struct {
-	keys sync.Mutex // guards what follows; nothing is taken inside
-	// asked is when one of them was last asked for a key frame.
-	asked time.Time
-}
-
 // AllLayers as Spatial or Temporal of a Target sets no limit.
 const AllLayers = 7
 
@@ -30,3 +17,16 @@ func Whole(p *Publisher) Target {
 	}
 	return Target{Publisher: p, Spatial: AllLayers, Temporal: AllLayers}
 }
+
+// limit returns the layers of the target.
+func (t Target) limit() limit {
+	return limit{
+		spatial:  uint8(min(max(t.Spatial, 0), AllLayers)),
+		temporal: uint8(min(max(t.Temporal, 0), AllLayers)),
+	}
+}
+
+// A limit is the highest layers that are wanted.
+type limit struct{ spatial, temporal uint8 }
+
+var noLimit = limit{AllLayers, AllLayers}

@@ -2,9 +2,8 @@ package av1
 
 import (
 	"errors"
-	"math/bits"
 
-	wirebits "belfry.live/belfry/internal/wire/bits"
+	"belfry.live/belfry/internal/wire/bits"
 )
 
 const (
@@ -65,20 +64,33 @@ type Structure struct {
 	templateCount int
 }
 
-// Target returns the best decode target within the limits, or -1 if there is
-// none.
-func (s *Structure) Target(spatial, temporal uint8) int {
-	best := -1
+// Target returns the best of the active decode targets, one bit each, within
+// the limits. If there is none it returns the least.
+func (s *Structure) Target(spatial, temporal uint8, active uint32) int {
+	best, least := -1, 0
 	for i := range s.Targets {
-		if s.TargetSpatial[i] > spatial || s.TargetTemporal[i] > temporal {
+		if s.less(i, least) {
+			least = i
+		}
+		if s.TargetSpatial[i] > spatial || s.TargetTemporal[i] > temporal || active>>i&1 == 0 {
 			continue
 		}
-		if best < 0 || s.TargetSpatial[i] > s.TargetSpatial[best] ||
-			s.TargetSpatial[i] == s.TargetSpatial[best] && s.TargetTemporal[i] > s.TargetTemporal[best] {
+		if best < 0 || s.less(best, i) {
 			best = i
 		}
 	}
+	if best < 0 {
+		return least
+	}
 	return best
+}
+
+// less orders decode targets: by size, then by frame rate.
+func (s *Structure) less(a, b int) bool {
+	if s.TargetSpatial[a] != s.TargetSpatial[b] {
+		return s.TargetSpatial[a] < s.TargetSpatial[b]
+	}
+	return s.TargetTemporal[a] < s.TargetTemporal[b]
 }
 
 // Within says of which decode targets all frames are part of a target as well,
@@ -114,6 +126,17 @@ type Descriptor struct {
 	Targets  int // decode targets of the structure
 }
 
+// HasStructure says whether a descriptor carries a structure.
+func HasStructure(b []byte) bool { return len(b) > 3 && b[3]&0x80 != 0 }
+
+// FrameNumber returns the frame number of a descriptor, 0 if it is cut off.
+func FrameNumber(b []byte) uint16 {
+	if len(b) < 3 {
+		return 0
+	}
+	return uint16(b[1])<<8 | uint16(b[2])
+}
+
 // ParseDescriptor reads a descriptor (the specification, A.8.3). A structure
 // goes to s; without one s is what the descriptor refers to.
 //
@@ -123,7 +146,7 @@ func ParseDescriptor(b []byte, s *Structure) (d Descriptor, err error) {
 	if len(b) > MaxDescriptor {
 		return Descriptor{}, errTooLong
 	}
-	r := wirebits.NewReader(b)
+	r := bits.NewReader(b)
 	d.FrameStart, d.FrameEnd = r.Flag(), r.Flag()
 	id := uint8(r.Bits(6))
 	d.Frame = uint16(r.Bits(16))
@@ -173,7 +196,7 @@ func ParseDescriptor(b []byte, s *Structure) (d Descriptor, err error) {
 	return d, r.Err()
 }
 
-func (p *Place) readIndications(r *wirebits.Reader, targets int) {
+func (p *Place) readIndications(r *bits.Reader, targets int) {
 	p.Present, p.Switch = 0, 0
 	for i := range targets {
 		switch r.Bits(2) {
@@ -188,7 +211,7 @@ func (p *Place) readIndications(r *wirebits.Reader, targets int) {
 }
 
 // parse reads a structure into an empty one (A.8.3.4).
-func (s *Structure) parse(r *wirebits.Reader) error {
+func (s *Structure) parse(r *bits.Reader) error {
 	s.offset = uint8(r.Bits(6))
 	s.Targets = int(r.Bits(5)) + 1
 	if err := s.readLayers(r); err != nil {
@@ -231,7 +254,7 @@ func (s *Structure) parse(r *wirebits.Reader) error {
 }
 
 // readLayers reads which template is of which layers.
-func (s *Structure) readLayers(r *wirebits.Reader) error {
+func (s *Structure) readLayers(r *bits.Reader) error {
 	const (
 		same = iota
 		nextTemporal
@@ -266,8 +289,11 @@ func (s *Structure) readLayers(r *wirebits.Reader) error {
 }
 
 // readNonSymmetric reads a number below n (the specification's ns(n)).
-func readNonSymmetric(r *wirebits.Reader, n int) uint32 {
-	w := bits.Len(uint(n))
+func readNonSymmetric(r *bits.Reader, n int) uint32 {
+	w := 0
+	for x := n; x > 0; x >>= 1 {
+		w++
+	}
 	m := uint32(1)<<w - uint32(n)
 	v := r.Bits(w - 1)
 	if v < m {
@@ -281,8 +307,8 @@ type Change struct {
 	Frame     uint16
 	SetActive bool // write Active, of Targets decode targets
 	Active    uint32
-	ActiveAt  int  // of the descriptor that was read
-	HasActive bool // it stands there already
+	HasActive bool // it stands there already; this and the rest as it was read
+	ActiveAt  int
 	Targets   int
 }
 
