@@ -33,7 +33,7 @@ const (
 )
 
 // EncoderConfig is what an encoder does; its zero is one channel for Audio at
-// a bit rate of libopus' choice. The encoder never pauses (no DTX).
+// a bit rate of libopus' choice.
 type EncoderConfig struct {
 	Channels    int // 1 or 2; 0: 1
 	Application Application
@@ -41,6 +41,7 @@ type EncoderConfig struct {
 	Complexity  int  // 1 to 10; 0: 5
 	FEC         bool // carry the frame before a second time, in SILK and hybrid modes
 	PacketLoss  int  // percent the encoder should expect
+	DTX         bool // in silence write packets of a byte or two, which need not be sent
 }
 
 // An Encoder turns PCM into packets. It is for one goroutine at a time.
@@ -83,7 +84,7 @@ func NewEncoder(cfg EncoderConfig) (*Encoder, error) {
 		{"complexity", C.set_complexity(enc, C.opus_int32(cfg.Complexity))},
 		{"FEC", C.set_fec(enc, flag(cfg.FEC))},
 		{"packet loss", C.set_loss(enc, C.opus_int32(cfg.PacketLoss))},
-		{"DTX", C.set_dtx(enc, 0)},
+		{"DTX", C.set_dtx(enc, flag(cfg.DTX))},
 	} {
 		if set.code != C.OPUS_OK {
 			e.Close()

@@ -429,9 +429,9 @@ func (v *voice) conceal(samples int, rest bool) {
 	}
 }
 
-// runDry goes on without a packet, for a while, and fades out then. The sound
-// lags by what was made up, until what comes shows whether it was late or
-// lost.
+// runDry goes on without a packet, for a while, and fades out then. Unless the
+// sender rests, the sound lags by what was made up, until what comes shows
+// whether it was late or lost.
 func (v *voice) runDry() {
 	most := maxDry
 	if v.resting {
@@ -441,7 +441,11 @@ func (v *voice) runDry() {
 	switch {
 	case v.dry <= most:
 		v.conceal(frame, v.resting)
-		v.credit += frame
+		if v.resting {
+			v.end += frame // nothing is missing there
+		} else {
+			v.credit += frame
+		}
 	case v.playing:
 		from := v.held()
 		v.conceal(frame, v.resting)
