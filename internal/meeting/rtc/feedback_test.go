@@ -51,7 +51,7 @@ func TestReportsGoOutWhenTheyAreNews(t *testing.T) {
 	p.out.open(conn, keys())
 	var video uint32
 	for _, r := range p.receives {
-		r.subscriber.SetSource(p.video.publish(p.video.layers[0]))
+		r.subscriber.SetTarget(sfu.Whole(p.video.publish(p.video.layers[0])))
 		video = r.ssrc
 	}
 
