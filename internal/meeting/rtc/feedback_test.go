@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
+	"belfry.live/belfry/internal/meeting/sfu"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
