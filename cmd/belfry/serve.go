@@ -22,6 +22,7 @@ func serveCommand() *cobra.Command {
 		"rtmp":       func(c *config.Config) *string { return &c.RTMP },
 		"rtmps":      func(c *config.Config) *string { return &c.RTMPS },
 		"media":      func(c *config.Config) *string { return &c.Media },
+		"tls":        func(c *config.Config) *string { return &c.TLS },
 		"public-url": func(c *config.Config) *string { return &c.PublicURL },
 		"log-level":  func(c *config.Config) *string { return &c.Log.Level },
 	}
@@ -30,14 +31,18 @@ func serveCommand() *cobra.Command {
 		"http":       "address of site, APIs, signaling and playback",
 		"rtmp":       "address of RTMP ingest",
 		"rtmps":      "address of RTMPS ingest",
-		"media":      "address of WebRTC media, UDP and TCP",
-		"public-url": "URL under which browsers reach the server (default: http://localhost and the port)",
+		"media":      "address of WebRTC media and TURN, UDP and TCP",
+		"tls":        "address of HTTPS, RTMPS and TURN over TLS, all on one port (default: none)",
+		"public-url": "URL under which browsers reach the server (default: localhost and the port)",
 		"log-level":  "debug, info, warn or error",
 	}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
 		Long: `Run the server: meetings, live connectors, channels, the APIs and the site.
+
+Media and TURN share one port (--media, UDP and TCP). With --tls another one
+answers HTTPS, RTMPS and TURN over TLS: browsers on other machines need it.
 
 Settings come from the file given with --config, then from the environment
 (BELFRY_HTTP, BELFRY_SITE_SEATS, …), then from the flags below, each over the

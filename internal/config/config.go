@@ -37,9 +37,14 @@ type Config struct {
 	RTMP            string       `toml:"rtmp"`
 	RTMPS           string       `toml:"rtmps"`
 	Media           string       `toml:"media"`
+	TLS             string       `toml:"tls"`
+	Certificate     string       `toml:"certificate"`
+	CertificateKey  string       `toml:"certificate_key"`
 	PublicURL       string       `toml:"public_url"`
 	IngestHost      string       `toml:"ingest_host"`
 	PublicAddresses []netip.Addr `toml:"public_addresses"`
+	STUNServer      string       `toml:"stun_server"`
+	Relay           string       `toml:"relay"`
 	Account         string       `toml:"account"`
 	Region          string       `toml:"region"`
 
@@ -103,6 +108,7 @@ func Default() Config {
 		RTMPS:           "127.0.0.1:1936",
 		Media:           "127.0.0.1:3478",
 		PublicAddresses: []netip.Addr{},
+		Relay:           "auto",
 		Account:         "000000000000",
 		Region:          "us-east-1",
 		Log:             Log{Level: "info", Format: "text"},
@@ -216,13 +222,23 @@ func (c Config) Check() error {
 	if c.Data == "" {
 		say("data", "want a folder")
 	}
-	for setting, addr := range map[string]string{"http": c.HTTP, "rtmp": c.RTMP, "rtmps": c.RTMPS, "media": c.Media} {
+	for setting, addr := range map[string]string{
+		"http": c.HTTP, "rtmp": c.RTMP, "rtmps": c.RTMPS, "media": c.Media, "tls": c.TLS, "stun_server": c.STUNServer,
+	} {
+		if addr == "" && (setting == "tls" || setting == "stun_server") {
+			continue // off
+		}
 		host, port, err := net.SplitHostPort(addr)
 		if n, numErr := strconv.Atoi(port); err != nil || numErr != nil || n < 0 || n > 65535 {
 			say(setting, "%q is no address, want host:port", addr)
 		} else if setting == "media" && host != "" && net.ParseIP(host) == nil {
 			say(setting, "%q is no address, want an IP address and a port", addr)
+		} else if setting == "stun_server" && (host == "" || n == 0) {
+			say(setting, "%q is no server, want host:port", addr)
 		}
+	}
+	if (c.Certificate == "") != (c.CertificateKey == "") {
+		say("certificate", "certificate and certificate_key go together")
 	}
 	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		say("public_url", "%q is no http or https URL", c.PublicURL)
@@ -235,6 +251,7 @@ func (c Config) Check() error {
 			say(setting, "%q is not among %s", value, strings.Join(allowed, ", "))
 		}
 	}
+	oneOf("relay", c.Relay, "auto", "always", "never")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 	oneOf("site.latency_mode", c.Site.LatencyMode, "NORMAL", "LOW")
