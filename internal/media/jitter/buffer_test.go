@@ -211,6 +211,61 @@ func TestDelayFollowsTheNetwork(t *testing.T) {
 	}
 }
 
+func TestDelayGoesAtOnceWhenNobodyHears(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	calm := func(int) time.Duration { return 10 * ms }
+	rough := func(int) time.Duration { return 10*ms + time.Duration(rng.IntN(150))*ms }
+	for _, tc := range []struct {
+		name        string
+		shrink      time.Duration
+		idle        bool
+		least, most time.Duration
+	}{
+		{"as by default", 0, false, 105 * ms, 200 * ms},
+		{"faster", 40 * ms, false, 30 * ms, 100 * ms},
+		{"idle", 0, true, 20 * ms, 30 * ms},
+	} {
+		b := jitter.New(jitter.Config{Shrink: tc.shrink})
+		simulate(b, 0, 500, 0, rough)
+		if got := b.Delay(); got < 130*ms {
+			t.Errorf("%s: got a delay of %v, want more than 130 ms", tc.name, got)
+		}
+		b.SetIdle(tc.idle)
+		// Two seconds of calm after the last late packet, five until the window
+		// has forgotten it.
+		simulate(b, 500, 850, 0, calm)
+		if got := b.Delay(); got < tc.least || got > tc.most {
+			t.Errorf("%s: 7 s later: got a delay of %v, want %v to %v", tc.name, got, tc.least, tc.most)
+		}
+	}
+}
+
+func TestBehind(t *testing.T) {
+	b := jitter.New(jitter.Config{Capacity: 8})
+	if _, ok := b.Behind(1); ok {
+		t.Error("empty: got a packet")
+	}
+	for i := range 7 {
+		if i != 2 { // is lost
+			b.Push(packet(i, time.Duration(i)*20*ms))
+		}
+	}
+	for range 4 {
+		b.Take() // 0, 1, 3, 4
+	}
+	for n, want := range map[int]int{0: -1, 1: 4, 2: 3, 3: -1, 4: 1, 5: 0, 6: -1, -1: -1} {
+		p, ok := b.Behind(n)
+		if ok != (want >= 0) || ok && (number(p) != want || p.Timestamp != packet(want, 0).Timestamp) {
+			t.Errorf("%d behind: got %v, %v, want packet %d", n, p, ok, want)
+		}
+	}
+	b.Reset()
+	b.Push(packet(100, 0))
+	if p, ok := b.Behind(95); ok {
+		t.Errorf("after Reset: got %v, want none", p)
+	}
+}
+
 func TestDelayIsBounded(t *testing.T) {
 	b := jitter.New(jitter.Config{MinDelay: 60 * ms, MaxDelay: 200 * ms})
 	simulate(b, 0, 500, 0, func(int) time.Duration { return 0 })

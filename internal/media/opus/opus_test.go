@@ -300,6 +300,56 @@ func TestSamples(t *testing.T) {
 	}
 }
 
+func TestStereoIsInTheFirstByte(t *testing.T) {
+	for _, channels := range []int{1, 2} {
+		e, err := opus.NewEncoder(opus.EncoderConfig{Channels: channels, Bitrate: 64000 * channels})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		pcm, packet := make([]float32, 960*channels), make([]byte, opus.MaxPacket)
+		for i := range pcm {
+			pcm[i] = float32(0.3 * math.Sin(float64(i*i%977)))
+		}
+		n, err := e.Encode(pcm, packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := opus.Stereo(packet[:n]); got != (channels == 2) {
+			t.Errorf("%d channels: got %v", channels, got)
+		}
+	}
+	if opus.Stereo(nil) || opus.Stereo(opus.Silence()) {
+		t.Error("got nothing, or silence, in stereo")
+	}
+}
+
+func TestDTXWritesShortPackets(t *testing.T) {
+	for _, dtx := range []bool{true, false} {
+		e, err := opus.NewEncoder(opus.EncoderConfig{Application: opus.VoIP, Bitrate: 32000, DTX: dtx})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		pcm, packet, short := make([]float32, 960), make([]byte, opus.MaxPacket), 0
+		for i := range 150 {
+			for k := range pcm {
+				pcm[k] = float32(1e-4 * math.Sin(float64((i*960+k)*k%7919)))
+			}
+			n, err := e.Encode(pcm, packet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n <= 2 {
+				short++
+			}
+		}
+		if dtx != (short > 50) {
+			t.Errorf("DTX %v: got %d packets of 150 short", dtx, short)
+		}
+	}
+}
+
 func TestClosed(t *testing.T) {
 	e, d := newEncoder(t, opus.EncoderConfig{}), newDecoder(t, 1)
 	e.Close()
