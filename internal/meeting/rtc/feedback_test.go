@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/dtls/v3"
 	"belfry.live/belfry/internal/meeting/sfu"
+	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
