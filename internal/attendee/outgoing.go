@@ -52,7 +52,7 @@ type outgoing struct {
 	before    redundancy  // the last packet, for RED
 	blocks    []red.Block // scratch, as is
 	redundant []byte
-	history   []sent      // nil: nothing is sent again
+	history   []sent // nil: nothing is sent again
 }
 
 // sending is what was agreed for a stream.
