@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"belfry.live/belfry/internal/meeting/bwe"
+	"belfry.live/belfry/internal/meeting/sfu"
 )
 
 const (
@@ -136,6 +137,24 @@ func (b *bandwidth) tick(rtt time.Duration, now time.Time) (bps int, changed boo
 func (b *bandwidth) budget(now time.Time) int {
 	e := float64(b.control.Estimate(now)) * (1 - b.control.Loss())
 	return max(int(e)-audioShare, 0)
+}
+
+// nextPadding returns a packet for a probe that is under way, when no media
+// waits: the latest video once more, which also helps if it got lost. If there
+// is none it says when to look again, zero for when something is queued.
+func (p *Peer) nextPadding(now time.Time) (x sfu.Outgoing, next time.Time, ok bool) {
+	size, probing := p.band.padding(now)
+	if size > 0 {
+		for _, s := range p.plan.Load().subscribers {
+			if x, ok = s.Padding(sfu.MaxPayload); ok {
+				return x, next, true
+			}
+		}
+	}
+	if probing {
+		next = p.band.next(now)
+	}
+	return x, next, false
 }
 
 func (b *bandwidth) setWanted(bps int) {

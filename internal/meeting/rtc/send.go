@@ -39,7 +39,8 @@ func (p *Peer) nextPacket(now time.Time) (x sfu.Outgoing, kind bwe.Kind, next ti
 	waiting := o.again.count + o.video.count
 	o.mu.Unlock()
 	if waiting == 0 {
-		return x, bwe.Video, next, false
+		x, next, ok = p.nextPadding(now)
+		return x, bwe.Padding, next, ok
 	}
 	if !p.band.allowed(now, waiting) {
 		return x, bwe.Video, p.band.next(now), false
