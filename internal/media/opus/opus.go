@@ -71,6 +71,40 @@ func Samples(packet []byte) (int, error) {
 // Stereo says whether the packet was coded with two channels.
 func Stereo(packet []byte) bool { return len(packet) > 0 && packet[0]&4 != 0 }
 
+// HasFEC says whether the packet carries the frame before its own a second
+// time. In the SILK layer of its first frame each channel begins with a flag
+// for each 20 ms of voice activity, then one for that (RFC 6716 section
+// 4.2.3): bits of even odds, which the range coder leaves as they are.
+func HasFEC(packet []byte) bool {
+	if len(packet) < 2 || packet[0]>>3 >= 16 {
+		return false // nothing, or CELT
+	}
+	samples := frameSamples(packet[0] >> 3)
+	data := packet[1:]
+	switch packet[0] & 3 {
+	case 0, 1: // one frame, or two equally long ones
+	case 2: // length of the first of two
+		if data[0] >= 252 && len(data) < 2 {
+			return false
+		}
+		if data[0] >= 252 {
+			data = data[1:]
+		}
+		data = data[1:]
+	default:
+		return false // any number of frames: nobody sends FEC so
+	}
+	if len(data) == 0 {
+		return false
+	}
+	activity := max(samples/960, 1)
+	mid := data[0]>>(7-activity)&1 != 0
+	if packet[0]&4 == 0 {
+		return mid
+	}
+	return mid || data[0]>>(7-2*activity-1)&1 != 0
+}
+
 // frameSamples is table 2 of RFC 6716 section 3.1.
 func frameSamples(config byte) int {
 	switch {

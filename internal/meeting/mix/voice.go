@@ -352,7 +352,7 @@ func (v *voice) fill(need, late int) {
 			v.stats.Broken++
 		case gap == 0:
 			late -= v.decode(late >= next.samples)
-		case gap <= next.samples && next.lost > 0:
+		case gap <= next.samples && next.lost > 0 && opus.HasFEC(next.payload()):
 			v.repair(gap)
 			late -= v.decode(late >= next.samples)
 		default:
