@@ -2,14 +2,14 @@ package link
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 )
 
 // ErrClosed is what sending gives while there is nobody to send to.
 var ErrClosed = errors.New("media connection is not open")
 
-// read takes datagrams apart by their first byte (RFC 7983 section 7), until
-// the socket is closed.
+// read takes datagrams from a socket until it is closed.
 func (l *Link) read(s *socket) {
 	b := make([]byte, maxDatagram)
 	for {
@@ -17,17 +17,20 @@ func (l *Link) read(s *socket) {
 		if err != nil {
 			return
 		}
-		if n < 2 {
-			continue
-		}
-		switch p := b[:n]; {
-		case p[0] < 4:
-			l.tookSTUN(s, from, p)
-		case p[0] >= 20 && p[0] < 64:
-			_, _ = l.records.Write(p) // full: DTLS sends again
-		case p[0] >= 128 && p[0] < 192:
-			l.tookMedia(p, time.Now())
-		}
+		l.took(s, from, b[:n])
+	}
+}
+
+// took tells datagrams apart by their first byte (RFC 7983 section 7).
+func (l *Link) took(s *socket, from netip.AddrPort, b []byte) {
+	switch {
+	case len(b) < 2:
+	case b[0] < 4:
+		l.tookSTUN(s, from, b)
+	case b[0] >= 20 && b[0] < 64:
+		_, _ = l.records.Write(b) // full: DTLS sends again
+	case b[0] >= 128 && b[0] < 192:
+		l.tookMedia(b, time.Now())
 	}
 }
 

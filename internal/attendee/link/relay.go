@@ -86,13 +86,17 @@ func (l *Link) allocateAt(ctx context.Context, uri *stun.URI, r Relay, p Protoco
 	case <-time.After(wait):
 	}
 	addr := net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
-	conn, err := l.relayConn(ctx, uri.Host, addr, p)
+	network, family, err := l.familyOf(addr)
+	if err != nil {
+		return nil, fmt.Errorf("relay %s: %w", r.URL, err)
+	}
+	conn, err := l.relayConn(ctx, uri.Host, addr, p, network)
 	if err != nil {
 		return nil, fmt.Errorf("relay %s: %w", r.URL, err)
 	}
 	client, err := turn.NewClient(&turn.ClientConfig{
 		TURNServerAddr: addr, Username: r.Username, Password: r.Password,
-		Conn: conn, Net: l.cfg.Net, LoggerFactory: libraryLog{log: l.log},
+		Conn: conn, Net: l.cfg.Net, RequestedAddressFamily: family, LoggerFactory: libraryLog{log: l.log},
 	})
 	if err != nil {
 		conn.Close()
@@ -116,13 +120,33 @@ func (l *Link) allocateAt(ctx context.Context, uri *stun.URI, r Relay, p Protoco
 	return nil, fmt.Errorf("relay %s: %w", r.URL, err)
 }
 
+// familyOf is that of a relay's address. What it relays is of the same.
+func (l *Link) familyOf(addr string) (network string, family turn.RequestedAddressFamily, err error) {
+	resolve := net.ResolveUDPAddr
+	if l.cfg.Net != nil {
+		resolve = l.cfg.Net.ResolveUDPAddr
+	}
+	a, err := resolve("udp", addr)
+	if err != nil {
+		return "", 0, err
+	}
+	if a.IP.To4() == nil {
+		return "udp6", turn.RequestedAddressFamilyIPv6, nil
+	}
+	return "udp4", turn.RequestedAddressFamilyIPv4, nil
+}
+
 // relayConn opens what leads to a relay.
-func (l *Link) relayConn(ctx context.Context, host, addr string, p Protocol) (net.PacketConn, error) {
+func (l *Link) relayConn(ctx context.Context, host, addr string, p Protocol, network string) (net.PacketConn, error) {
 	if p == UDP {
-		if l.cfg.Net != nil {
-			return l.cfg.Net.ListenPacket("udp4", "0.0.0.0:0")
+		s, err := l.listen(network)
+		switch {
+		case err != nil:
+			return nil, err
+		case s.udp != nil:
+			return s.udp, nil
 		}
-		return net.ListenPacket("udp", ":0")
+		return s.packets, nil
 	}
 	conn, err := l.dial(ctx, addr)
 	if err != nil {
