@@ -38,12 +38,12 @@ func TestSendAllocatesNothing(t *testing.T) {
 		if !p.out.Send(sfu.Outgoing{Packet: sfu.NewPacket(payload), SSRC: 1, Seq: seq, Type: 96}) {
 			t.Fatal("no room in the queue")
 		}
-		x, kind, _, ok := p.nextPacket(now)
+		d, _, ok := p.nextPacket(now)
 		if !ok {
 			t.Fatal("nothing to send")
 		}
 		// Header with the transport-wide number, payload, tag.
-		if n, want := p.seal(buf, x, kind, now), 12+8+len(payload)+16; n != want {
+		if n, want := p.seal(buf, d, now), 12+8+len(payload)+16; n != want {
 			t.Fatalf("got a packet of %d bytes, want %d", n, want)
 		}
 	}
@@ -169,7 +169,7 @@ func BenchmarkSend(b *testing.B) {
 		seq++
 		now = now.Add(10 * time.Millisecond)
 		p.out.Send(sfu.Outgoing{Packet: sfu.NewPacket(payload), SSRC: 1, Seq: seq, Type: 96})
-		x, kind, _, _ := p.nextPacket(now)
-		p.seal(buf, x, kind, now)
+		d, _, _ := p.nextPacket(now)
+		p.seal(buf, d, now)
 	}
 }

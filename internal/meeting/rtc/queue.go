@@ -7,6 +7,11 @@ const (
 
 	// queueKeep is the size from which an empty queue gives its memory back.
 	queueKeep = 256
+
+	// evenWithin is how many packets are looked at to make them equally long,
+	// maxEvenPadding by how many bytes one may grow.
+	evenWithin     = 16
+	maxEvenPadding = 16
 )
 
 // A queue is a ring of packets that grows up to its limit: who is sent little
@@ -48,6 +53,26 @@ func (q *queue) pop() (x sfu.Outgoing, ok bool) {
 		q.items, q.first = nil, 0
 	}
 	return x, true
+}
+
+// evenSize returns to how many bytes the first packet is to be padded so that
+// it is as long as those of the same picture behind it: the kernel takes
+// packets of one length as one. Clients cut pictures into parts that differ by
+// a byte or little more.
+func (q *queue) evenSize() int {
+	x := &q.items[q.first]
+	size := x.Size()
+	longest := size
+	for i := 1; i < min(q.count, evenWithin); i++ {
+		y := &q.items[(q.first+i)&(len(q.items)-1)]
+		if y.SSRC != x.SSRC || y.Timestamp != x.Timestamp {
+			break
+		}
+		if n := y.Size(); n > longest && n <= size+maxEvenPadding {
+			longest = n
+		}
+	}
+	return longest
 }
 
 // empty drops what waits.

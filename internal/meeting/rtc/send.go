@@ -14,11 +14,11 @@ import (
 // the bandwidth allows it.
 func (p *Peer) fill(b *port.Burst, now time.Time) (next time.Time) {
 	for buf := b.Next(); buf != nil; buf = b.Next() {
-		x, kind, next, ok := p.nextPacket(now)
+		x, next, ok := p.nextPacket(now)
 		if !ok {
 			return next
 		}
-		if n := p.seal(buf, x, kind, now); n > 0 {
+		if n := p.seal(buf, x, now); n > 0 {
 			b.Add(n)
 		} else {
 			p.out.writeFailed.Add(1)
@@ -27,42 +27,65 @@ func (p *Peer) fill(b *port.Burst, now time.Time) (next time.Time) {
 	return time.Time{} // the port calls again
 }
 
+// A departure is a packet that leaves now.
+type departure struct {
+	sfu.Outgoing
+	kind    bwe.Kind
+	padding int // bytes to add
+}
+
 // nextPacket takes the packet that is to leave next. If there is none it says
 // when to look again, zero for when one is queued.
-func (p *Peer) nextPacket(now time.Time) (x sfu.Outgoing, kind bwe.Kind, next time.Time, ok bool) {
+func (p *Peer) nextPacket(now time.Time) (d departure, next time.Time, ok bool) {
 	o := &p.out
 	o.mu.Lock()
-	if x, ok = o.audio.pop(); ok {
+	if d.Outgoing, ok = o.audio.pop(); ok {
 		o.mu.Unlock()
-		return x, bwe.Audio, next, true
+		d.kind = bwe.Audio
+		return d, next, true
 	}
 	waiting := o.again.count + o.video.count
 	o.mu.Unlock()
 	if waiting == 0 {
-		x, next, ok = p.nextPadding(now)
-		return x, bwe.Padding, next, ok
+		d.kind = bwe.Padding
+		d.Outgoing, next, ok = p.nextPadding(now)
+		return d, next, ok
 	}
 	if !p.band.allowed(now, waiting) {
-		return x, bwe.Video, p.band.next(now), false
+		return d, p.band.next(now), false
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if x, ok = o.again.pop(); ok {
-		return x, bwe.Resend, next, true
+	if d.Outgoing, ok = o.again.pop(); ok {
+		d.kind = bwe.Resend
+		return d, next, true
 	}
-	x, ok = o.video.pop()
-	return x, bwe.Video, next, ok
+	if o.video.count == 0 {
+		return d, next, false // shut in between
+	}
+	size := o.video.evenSize()
+	d.Outgoing, ok = o.video.pop()
+	d.kind, d.padding = bwe.Video, size-d.Size()
+	return d, next, ok
 }
 
-// seal encrypts x into buf, which has room for port.MaxPacket bytes, and
+// seal encrypts a packet into buf, which has room for port.MaxPacket bytes, and
 // returns the length, 0 if it is impossible. It releases the packet.
-func (p *Peer) seal(buf []byte, x sfu.Outgoing, kind bwe.Kind, now time.Time) int {
-	defer x.Packet.Release()
-	x.TWCC, x.TWCCSeq = p.band.sent(kind, x.Size(), now)
-	if x.Size()+maxTag > cap(buf) {
+func (p *Peer) seal(buf []byte, d departure, now time.Time) int {
+	defer d.Packet.Release()
+	d.TWCC, d.TWCCSeq = p.band.sent(d.kind, d.Size()+d.padding, now)
+	if d.Size()+d.padding+maxTag > cap(buf) {
 		return 0
 	}
-	sealed, err := p.out.cipher.rtp.EncryptRTP(buf, x.Append(buf), &p.out.header)
+	plain := d.Append(buf)
+	if d.padding > 0 { // RFC 3550, section 5.1
+		plain[0] |= 0x20
+		for range d.padding {
+			plain = append(plain, 0)
+		}
+		plain[len(plain)-1] = byte(d.padding)
+	}
+	sealed, err := p.out.cipher.rtp.EncryptRTP(buf, plain, &p.out.header)
 	if err != nil {
 		return 0
 	}
