@@ -300,9 +300,10 @@ func (c *rawClient) ReadFrom(b []byte) (int, net.Addr, error) {
 func (c *rawClient) WriteTo(b []byte, _ net.Addr) (int, error) { return c.conn.Write(b) }
 func (c *rawClient) Close() error                              { return c.records.Close() }
 func (c *rawClient) LocalAddr() net.Addr                       { return c.conn.LocalAddr() }
-func (c *rawClient) SetDeadline(t time.Time) error             { return c.records.SetReadDeadline(t) }
-func (c *rawClient) SetReadDeadline(t time.Time) error         { return c.records.SetReadDeadline(t) }
-func (c *rawClient) SetWriteDeadline(time.Time) error          { return nil }
+func (c *rawClient) SetDeadline(t time.Time) error { return c.records.SetReadDeadline(t) }
+
+func (c *rawClient) SetReadDeadline(t time.Time) error { return c.records.SetReadDeadline(t) }
+func (c *rawClient) SetWriteDeadline(time.Time) error  { return nil }
 
 func (c *rawClient) run(ctx context.Context) (err error) {
 	if c.conn, err = net.Dial("udp", c.server); err != nil {
