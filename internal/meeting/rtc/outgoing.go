@@ -119,7 +119,8 @@ func (o *outgoing) put(q *queue, x sfu.Outgoing) bool {
 	return ok
 }
 
-// WriteAudio sends a frame of the mix. It never blocks and keeps nothing of f.
+// WriteAudio sends a frame of the mix. It never blocks and keeps nothing of f
+// but its packet, which it retains.
 func (p *Peer) WriteAudio(f AudioFrame) error {
 	o := &p.out
 	if o.closed.Load() {
@@ -129,8 +130,10 @@ func (p *Peer) WriteAudio(f AudioFrame) error {
 	if typ == noType || !o.opened.Load() {
 		return nil // the client has not asked for audio, or not arrived yet
 	}
-	pkt := sfu.NewPacket(f.Payload)
-	if pkt == nil {
+	pkt := f.Packet
+	if pkt != nil {
+		pkt.Retain()
+	} else if pkt = sfu.NewPacket(f.Payload); pkt == nil {
 		return errors.New("audio frame is too long")
 	}
 	o.mix.Lock()

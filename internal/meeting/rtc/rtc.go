@@ -71,8 +71,9 @@ type Track struct {
 // An AudioFrame is one Opus packet of the mix.
 type AudioFrame struct {
 	Payload   []byte
-	Timestamp uint32    // 48 kHz
-	Time      time.Time // when its first sample is made, on the server's clock
+	Packet    *sfu.Packet // the payload as a packet that many share; nil: it is copied
+	Timestamp uint32      // 48 kHz
+	Time      time.Time   // when its first sample is made, on the server's clock
 	Marker    bool
 }
 
