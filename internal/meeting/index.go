@@ -69,7 +69,7 @@ func (r *room) index(s *seat) *chime.IndexFrame {
 	now := time.Now()
 	index := &chime.IndexFrame{
 		AtCapacity:                        proto.Bool(!r.mayPublish(s)),
-		NumParticipants:                   proto.Uint32(uint32(r.connected())),
+		NumParticipants:                   proto.Uint32(uint32(r.participants())),
 		SupportedReceiveCodecIntersection: r.codecs,
 	}
 	var shown []*seat

@@ -12,13 +12,16 @@ import (
 type life struct {
 	// Fixed.
 	created time.Time
+	primary ID // of a replica
 
 	write sync.Mutex // serializes changes of the record; Service.mu is never held with it
 
 	// Guarded by Service.mu.
-	room       *room     // nil: nobody is in
-	emptySince time.Time // zero: somebody is in
-	lastID     uint32    // of streams, see room.next
+	room       *room               // nil: nobody is in
+	emptySince time.Time           // zero: somebody is in
+	lastID     uint32              // of streams, see room.next
+	before     []rosterEntry       // who was present before the server's restart
+	relayed    map[AttendeeID]bool // whose media needs the relay
 }
 
 func (s *Service) beginLife(m Meeting) error {
@@ -27,19 +30,32 @@ func (s *Service) beginLife(m Meeting) error {
 	if len(s.living) >= s.cfg.MaxMeetings {
 		return fmt.Errorf("%w: %d", ErrTooMany, s.cfg.MaxMeetings)
 	}
-	s.living[m.ID] = &life{created: m.Created, emptySince: time.Now()}
+	if m.PrimaryID != "" {
+		switch {
+		case s.living[m.PrimaryID] == nil:
+			return fmt.Errorf("%w: %s has ended", ErrPrimary, m.PrimaryID)
+		case len(s.replicas(m.PrimaryID)) >= s.cfg.MaxReplicas:
+			return fmt.Errorf("%w: %d", ErrTooManyReplicas, s.cfg.MaxReplicas)
+		}
+	}
+	s.living[m.ID] = &life{created: m.Created, primary: m.PrimaryID, emptySince: time.Now()}
 	return nil
 }
 
-func (s *Service) endLife(id ID) *room {
+// endLife forgets a meeting and returns its room, if somebody is in, and its
+// replicas. The room of a replica is that of its primary.
+func (s *Service) endLife(id ID) (r *room, replicas []ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.living[id]
 	if l == nil {
-		return nil
+		return nil, nil
 	}
 	delete(s.living, id)
-	return l.room
+	if p := s.living[l.primary]; p != nil {
+		return p.room, nil
+	}
+	return l.room, s.replicas(id)
 }
 
 func (s *Service) life(id ID) *life {
@@ -77,6 +93,12 @@ func (s *Service) expired(now time.Time) []ID {
 	defer s.mu.Unlock()
 	var ids []ID
 	for id, l := range s.living {
+		if l.primary != "" {
+			if s.living[l.primary] == nil {
+				ids = append(ids, id) // left over by an end that was cut short
+			}
+			continue
+		}
 		old := s.cfg.MaxAge > 0 && now.Sub(l.created) >= s.cfg.MaxAge
 		empty := s.cfg.EmptyTimeout > 0 && !l.emptySince.IsZero() && now.Sub(l.emptySince) >= s.cfg.EmptyTimeout
 		if old || empty {
@@ -100,14 +122,31 @@ func (s *Service) occupied(id ID, somebody bool) {
 	}
 }
 
-// liveRoom returns the meeting's room, nil if nobody is in.
+// liveRoom returns the room where the meeting's attendees are, nil if nobody
+// is in.
 func (s *Service) liveRoom(id ID) *room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.living[id]; l != nil {
-		return l.room
+	l := s.living[id]
+	if l != nil && l.primary != "" {
+		l = s.living[l.primary]
 	}
-	return nil
+	if l == nil {
+		return nil
+	}
+	return l.room
+}
+
+// liveRooms returns all rooms.
+func (s *Service) liveRooms() (rooms []*room, meetings int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.living {
+		if l.room != nil {
+			rooms = append(rooms, l.room)
+		}
+	}
+	return rooms, len(s.living)
 }
 
 // enterRoom returns the meeting's room, a new one if nobody is in, or
@@ -124,8 +163,8 @@ func (s *Service) enterRoom(ctx context.Context, m Meeting) (*room, error) {
 		return l.room, nil
 	}
 	l.lastID = max(l.lastID, firstID(time.Since(l.created)))
-	r := newRoom(s, m, l.lastID)
-	l.room = r
+	r := newRoom(s, m, l.lastID, l.before)
+	l.room, l.before = r, nil
 	s.mu.Unlock()
 	select {
 	case s.start <- r:

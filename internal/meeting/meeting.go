@@ -19,6 +19,8 @@ var (
 	ErrAttendeeNotFound = errors.New("attendee not found")
 	ErrFull             = errors.New("the meeting has as many attendees as it may have")
 	ErrTooMany          = errors.New("as many meetings are running as this server allows")
+	ErrPrimary          = errors.New("not a meeting that can have replicas")
+	ErrTooManyReplicas  = errors.New("the meeting has as many replicas as it may have")
 )
 
 // An ID names a meeting (a lower-case UUID).
@@ -34,7 +36,7 @@ type Spec struct {
 	MediaRegion  string
 	ExternalID   string
 	HostID       string
-	PrimaryID    ID
+	PrimaryID    ID // of a replica: the meeting whose audience its attendees are
 	TenantIDs    []string
 	Tags         map[string]string
 	NetworkType  string // Ipv4Only or DualStack, "" unsaid

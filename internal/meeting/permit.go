@@ -1,5 +1,15 @@
 package meeting
 
+import "strings"
+
+// content marks the id of a content share: it is that of who shares, and this.
+const content = "#content"
+
+func contentOf(id AttendeeID) AttendeeID { return id + content }
+
+// baseOf returns who shares, or id itself.
+func baseOf(id AttendeeID) AttendeeID { return AttendeeID(strings.TrimSuffix(string(id), content)) }
+
 // maySend and mayReceive say what a capability allows; the empty one, of
 // records that say nothing, allows all.
 func (c Capability) maySend() bool    { return c != Receive && c != None }
@@ -16,7 +26,16 @@ func (r *room) mayPublish(s *seat) bool {
 	case !s.attendee.Capabilities.Video.maySend():
 		return false
 	}
-	return s.camera != nil || r.cameras() < r.cfg.MaxCameras
+	return s.camera != nil || r.cameras() < r.cfg.MaxCameras && r.service.gate.videoFits()
+}
+
+// noVideo is the status for one that may not publish now. A share without its
+// picture is nothing; all others watch on.
+func (s *seat) noVideo() uint32 {
+	if s.share {
+		return statusNoSource
+	}
+	return statusViewOnly
 }
 
 // cameras returns how many cameras are on; content is not counted.
@@ -41,3 +60,14 @@ func (s *seat) maySee(other *seat) bool {
 	}
 	return c.Video.mayReceive()
 }
+
+// maySpeak says whether what s says is for the mix, if it is not hidden.
+func (s *seat) maySpeak() bool {
+	if s.share {
+		return s.attendee.Capabilities.Content.maySend()
+	}
+	return s.attendee.Capabilities.Audio.maySend()
+}
+
+// deaf says whether s hears nothing. Nobody listens to a share's connection.
+func (s *seat) deaf() bool { return s.share || !s.attendee.Capabilities.Audio.mayReceive() }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -37,11 +38,20 @@ func (r *record) named(externalUserID string) (Attendee, bool) {
 	return r.Attendees[i], true
 }
 
+// stillThere returns those of a roster who may still join.
+func (r *record) stillThere(roster []rosterEntry) []rosterEntry {
+	return slices.DeleteFunc(roster, func(e rosterEntry) bool {
+		_, ok := r.attendee(baseOf(e.AttendeeID))
+		return !ok
+	})
+}
+
 // records is the table of meetings, by id, and that of the request tokens of
 // those that live.
 type records struct {
 	meetings store.Table
 	tokens   store.Table // tokenKey -> meeting id
+	marks    store.Table // meeting id -> who is present
 }
 
 func openRecords(ctx context.Context, tables store.Tables) (records, error) {
@@ -53,7 +63,43 @@ func openRecords(ctx context.Context, tables store.Tables) (records, error) {
 	if r.tokens, err = tables.Table(ctx, "meeting-tokens", store.TableConfig{}); err != nil {
 		return records{}, err
 	}
+	if r.marks, err = tables.Table(ctx, "meeting-marks", store.TableConfig{TTL: markLife}); err != nil {
+		return records{}, err
+	}
 	return r, nil
+}
+
+// markLife is how long a mark is good for: nobody comes back later.
+const markLife = time.Hour
+
+// mark stores who is present; nil takes back what may have been stored.
+func (r records) mark(ctx context.Context, id ID, roster []byte) error {
+	if roster != nil {
+		_, err := r.marks.Put(ctx, string(id), roster)
+		return err
+	}
+	err := r.marks.Delete(ctx, string(id), 0)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// present returns who was present before a restart, by meeting. A mark that
+// cannot be read is none.
+func (r records) present(ctx context.Context) (map[ID][]rosterEntry, error) {
+	list, err := r.marks.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[ID][]rosterEntry, len(list))
+	for _, m := range list {
+		var roster []rosterEntry
+		if json.Unmarshal(m.Value, &roster) == nil {
+			all[ID(m.Key)] = roster
+		}
+	}
+	return all, nil
 }
 
 func (r records) load(ctx context.Context, id ID) (rec record, revision uint64, err error) {
@@ -109,21 +155,21 @@ func (r records) update(ctx context.Context, id ID, change func(*record) error) 
 	}
 }
 
-// remove forgets the meeting, or returns ErrNotFound.
-func (r records) remove(ctx context.Context, id ID) error {
+// remove forgets the meeting and returns what was known of it, or ErrNotFound.
+func (r records) remove(ctx context.Context, id ID) (record, error) {
 	rec, _, err := r.load(ctx, id)
 	if err != nil {
-		return err
+		return record{}, err
 	}
 	err = r.meetings.Delete(ctx, string(id), 0)
 	if errors.Is(err, store.ErrNotFound) {
-		return ErrNotFound
+		return record{}, ErrNotFound
 	}
 	if err != nil {
-		return err
+		return record{}, err
 	}
 	if rec.Meeting.RequestToken == "" {
-		return nil
+		return rec, nil
 	}
 	// The meeting has ended, whatever becomes of its token: one that is left
 	// over means nothing and is taken over by whoever uses it again.
@@ -131,7 +177,7 @@ func (r records) remove(ctx context.Context, id ID) error {
 	if held, err := r.tokens.Get(ctx, key); err == nil && string(held.Value) == string(id) {
 		_ = r.tokens.Delete(ctx, key, held.Revision)
 	}
-	return nil
+	return rec, nil
 }
 
 // holder returns the living meeting that the token was used for.

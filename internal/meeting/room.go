@@ -3,6 +3,7 @@ package meeting
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -13,21 +14,29 @@ import (
 	"belfry.live/belfry/internal/wire/chime"
 )
 
-// What clients are told by.
+// What clients are told by. All but the last end the session for good.
 const (
-	statusElsewhere = 301 // joined from another device
-	statusFull      = 409
-	statusOver      = 410
-	statusRemoved   = 411
+	statusElsewhere   = 301 // joined from another device
+	statusForbidden   = 403
+	statusFull        = 409
+	statusOver        = 410
+	statusRemoved     = 411
+	statusNoSource    = 509
+	statusUnavailable = 503 // try again
 )
 
 const (
 	tickEvery      = 200 * time.Millisecond // volumes go out 5 times a second
 	bitrateTicks   = 10                     // ticks between two BITRATES
+	markTicks      = 5                      // ticks between two marks of who is present
+	renewTicks     = 3000                   // ticks after which a mark is written though nothing changed
+	strengthTicks  = 10                     // ticks that signal strength is measured over
 	indexDelay     = 150 * time.Millisecond // changes of the INDEX wait for each other
 	endedGrace     = 2 * time.Second        // between the ends of media and socket
 	idleRoom       = 2 * time.Second        // an empty room stays so long
 	maxConnections = 8                      // of one attendee, joined or not
+	maxClientName  = 100                    // of a client's name that is logged, in bytes
+	videoLimit     = 25                     // videos that a client may receive at once
 )
 
 // errRoomClosed says that the room ended when the last one left: a new one may
@@ -44,17 +53,22 @@ type room struct {
 	cfg     Config
 	log     *slog.Logger
 	mixer   *mix.Mixer
+	heard   sharedFrame // touched by the mixer's goroutine alone
 	calls   chan func()
 	done    chan struct{}  // closed when the loop takes no more calls
 	work    sync.WaitGroup // the mixer, and peers that are being closed
 
 	lastID   uint32
-	all      map[*seat]struct{}         // every connection, joined or not
-	seats    map[AttendeeID]*seat       // who has joined, and is not replaced
-	awaited  map[AttendeeID]rosterEntry // whom the roster shows with a connection that was replaced
-	ending   bool                       // the meeting is over
-	stopping bool                       // the server is
-	emptyAt  time.Time                  // since when all is empty
+	all      map[*seat]struct{}      // every connection, joined or not
+	seats    map[AttendeeID]*seat    // who has joined, and is not replaced, by whom it takes part as
+	promoted map[AttendeeID]*seat    // who came from a replica, by whom it came as
+	awaited  map[AttendeeID]*awaited // whom the roster shows with a connection that is no more
+	ending   bool                    // the meeting is over
+	stopping bool                    // the server is
+	emptyAt  time.Time               // since when all is empty
+	changed  bool                    // who is present, since the last mark
+	marks    chan []byte             // holds the newest mark, to the one who writes it
+	videos   int                     // of them the gate knows
 
 	ticks     int
 	levels    []mix.Level
@@ -64,9 +78,12 @@ type room struct {
 	codecs    []chime.VideoCodecCapability // that everybody can decode, in the INDEX
 	speaker   AttendeeID                   // the active one, whose tiles matter more
 	speakerAt time.Time                    // when it was last heard
+	board     board
 }
 
-func newRoom(s *Service, m Meeting, lastID uint32) *room {
+// newRoom makes a room. Those who were present before the server's restart are
+// in the roster until it is clear that they do not come back.
+func newRoom(s *Service, m Meeting, lastID uint32, before []rosterEntry) *room {
 	log := s.log.With("meeting", m.ID)
 	r := &room{
 		service: s, meeting: m, cfg: s.cfg, log: log,
@@ -76,11 +93,15 @@ func newRoom(s *Service, m Meeting, lastID uint32) *room {
 		lastID:    lastID,
 		all:       map[*seat]struct{}{},
 		seats:     map[AttendeeID]*seat{},
-		awaited:   map[AttendeeID]rosterEntry{},
+		promoted:  map[AttendeeID]*seat{},
+		awaited:   map[AttendeeID]*awaited{},
+		marks:     make(chan []byte, 1),
 		emptyAt:   time.Now(),
 		indexWait: time.NewTimer(0),
 	}
 	r.indexWait.Stop()
+	r.board.init()
+	r.expect(before)
 	return r
 }
 
@@ -93,6 +114,7 @@ func (r *room) run(ctx context.Context) {
 			r.log.Error("the audio mix ended", "err", err)
 		}
 	})
+	r.work.Go(r.writeMarks)
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	stop := ctx.Done()
@@ -104,11 +126,19 @@ func (r *room) run(ctx context.Context) {
 			r.tick(now)
 		case <-r.indexWait.C:
 			r.sendIndexes()
+		case <-r.board.wait.C:
+			r.deliver()
 		case <-stop:
 			stop = nil
 			r.stop()
 		}
 	}
+	if !r.stopping {
+		r.mark(nil) // nobody is to be expected
+	}
+	close(r.marks)
+	r.countVideos(0)
+	r.service.past.add(func(_ *Media, l *mix.Load) { addLoad(l, r.mixer.Load()) })
 	r.service.retire(r, r.lastID)
 	close(r.done)
 	stopMixing()
@@ -175,21 +205,39 @@ func (r *room) enter(ctx context.Context, s *seat) error {
 func (r *room) end() {
 	r.tell(func() {
 		r.ending = true
-		for s := range r.all {
-			r.dismiss(s, statusOver, signal.CloseGone, "the meeting has ended")
-		}
+		r.dismissAll(func(*seat) bool { return true }, statusOver, signal.CloseGone, "the meeting has ended")
 	})
 }
 
-// remove takes an attendee out who may not be here any more.
+// endReplica does the same for those who watch from a replica.
+func (r *room) endReplica(id ID) {
+	r.tell(func() {
+		from := func(s *seat) bool { return s.home.MeetingID == id }
+		r.dismissAll(from, statusOver, signal.CloseGone, "the meeting has ended")
+	})
+}
+
+// remove takes an attendee out who may not be here any more. One that was
+// promoted to it only loses that.
 func (r *room) remove(id AttendeeID) {
 	r.tell(func() {
+		if s := r.seats[id]; s != nil && s.viewer && s.home.ID != id {
+			r.demote(s, true)
+		}
+		is := func(s *seat) bool { return s.home.ID == id }
+		r.dismissAll(is, statusRemoved, signal.CloseForbidden, "the attendee was removed")
+	})
+}
+
+// dismissAll dismisses those that which says, shares before their sharers.
+func (r *room) dismissAll(which func(*seat) bool, status uint32, code int, reason string) {
+	for _, shares := range []bool{true, false} {
 		for s := range r.all {
-			if s.attendee.ID == id {
-				r.dismiss(s, statusRemoved, signal.CloseForbidden, "the attendee was removed")
+			if s.share == shares && which(s) {
+				r.dismiss(s, status, code, reason)
 			}
 		}
-	})
+	}
 }
 
 // dismiss ends a connection for good: with the status if it has joined, else
@@ -205,6 +253,7 @@ func (r *room) dismiss(s *seat, status uint32, code int, reason string) {
 
 // stop closes all sockets for their clients to come back.
 func (r *room) stop() {
+	r.mark(r.roster())
 	r.stopping = true
 	for s := range r.all {
 		s.session.Close(signal.CloseRetry, "the server is shutting down")
@@ -212,40 +261,110 @@ func (r *room) stop() {
 	}
 }
 
-// join gives s the attendee's place, which an older connection may have.
-func (r *room) join(s *seat, audioSession uint64) error {
+// join gives s the attendee's place, which an older connection may have. The
+// gate may find that it comes late: too many others are joining.
+func (r *room) join(s *seat, f *chime.JoinFrame, late bool) error {
 	s.asked = true
-	old := r.seats[s.attendee.ID]
-	switch {
-	case s.out: // ended since
-		return nil
-	case s.share, !s.hidden && old == nil && r.connected() >= r.cfg.MaxConnected:
-		s.send(indexFrame(&chime.IndexFrame{}))
-		s.session.End(statusFull)
-		r.takeOut(s, false)
+	if s.out { // ended since
 		return nil
 	}
-	s.audioSession = audioSession
-	r.seats[s.attendee.ID] = s
+	old := r.connectionBefore(s)
+	if status, why := r.refused(s, old, late); status != 0 {
+		r.refuse(s, status, why)
+		return nil
+	}
+	s.audioSession = f.GetAudioSessionId()
+	id := s.attendee.ID
+	r.seats[id] = s
+	if a := r.awaited[id]; a != nil {
+		a.until = time.Time{} // as long as this connection lives
+	}
 	if old != nil {
 		r.replace(old, s)
+	} else {
+		r.service.gate.joined(s, 1)
+		r.service.counts.joins.Add(1)
 	}
-	s.log.Info("attendee joins")
+	s.log.Info("attendee joins", "client", clientOf(f))
+	s.session.Welcome(r.welcome(s, f))
 	r.countChanged()
 	r.sendIndex(s)
 	return nil
 }
 
+// connectionBefore returns the connection that s takes the place of, nil if
+// there is none.
+func (r *room) connectionBefore(s *seat) *seat {
+	if old := r.promoted[s.attendee.ID]; old != nil {
+		return old
+	}
+	return r.seats[s.attendee.ID]
+}
+
+// refused says whether s may not join, and why. One that takes an older
+// connection's place, or is expected, always fits.
+func (r *room) refused(s, old *seat, late bool) (status uint32, why string) {
+	if s.share {
+		if status, why := r.refusedShare(s); status != 0 {
+			return status, why
+		}
+	}
+	if old != nil || r.awaited[s.attendee.ID] != nil || s.bot {
+		return 0, ""
+	}
+	if why := r.service.gate.closed(); why != "" {
+		return statusUnavailable, why
+	}
+	switch {
+	case late:
+		return statusUnavailable, "too many attendees are joining at once"
+	case s.share:
+		if r.shares() >= r.cfg.MaxShares {
+			return statusFull, fmt.Sprintf("%d attendees share content already", r.cfg.MaxShares)
+		}
+	case s.viewer:
+		if r.viewersFrom(s.home.MeetingID) >= r.cfg.MaxConnected {
+			return statusFull, fmt.Sprintf("%d attendees are in the replica meeting already", r.cfg.MaxConnected)
+		}
+	case r.participants() >= r.cfg.MaxConnected:
+		return statusFull, fmt.Sprintf("%d attendees are in the meeting already", r.cfg.MaxConnected)
+	}
+	return 0, ""
+}
+
+// refuse tells a newcomer that it cannot join. It waits for all that comes
+// with a joining before it looks at the status.
+func (r *room) refuse(s *seat, status uint32, why string) {
+	s.log.Warn("attendee cannot join", "status", status, "reason", why)
+	r.service.counts.refuse(status)
+	s.session.Welcome(signal.Welcome{VideoLimit: videoLimit})
+	s.session.Notify(why)
+	s.send(indexFrame(&chime.IndexFrame{}))
+	s.session.End(status)
+	r.takeOut(s, false)
+}
+
+// clientOf names the client in logs.
+func clientOf(f *chime.JoinFrame) string {
+	d := f.GetClientDetails()
+	name := d.GetPlatformName() + " " + d.GetPlatformVersion() + ", " + d.GetClientSource() + " " + d.GetChimeSdkVersion()
+	return name[:min(len(name), maxClientName)]
+}
+
 // replace takes the older connection of the same attendee out. The roster
-// keeps its entry until the new connection is there.
+// keeps its entry until the new connection is there, unless it was that of
+// somebody promoted, who comes back as a viewer.
 func (r *room) replace(old, with *seat) {
-	if old.present && !old.hidden {
-		r.awaited[old.attendee.ID] = old.entry()
+	if old.present && !old.hidden && old.attendee.ID == with.attendee.ID {
+		r.awaited[old.attendee.ID] = &awaited{rosterEntry: old.entry()}
 	}
 	if old.audioSession == with.audioSession {
+		r.service.counts.rejoins.Add(1)
 		old.session.Cut() // the same client, which has given it up
 	} else {
+		r.service.counts.replaced.Add(1)
 		old.session.End(statusElsewhere)
+		r.endShare(old.attendee.ID, statusElsewhere)
 	}
 	old.log.Info("connection replaced by a newer one")
 	r.takeOut(old, false)
@@ -279,14 +398,23 @@ func (r *room) takeOut(s *seat, dropped bool) {
 	close(s.gone)
 	s.leaveMix()
 	r.cameraOff(s)
+	r.learnWay(s)
 	id := s.attendee.ID
+	if s.viewer && r.promoted[s.home.ID] == s {
+		delete(r.promoted, s.home.ID)
+	}
 	if r.seats[id] == s {
 		delete(r.seats, id)
+		r.service.gate.joined(s, -1)
 		if s.present && !s.hidden {
 			r.announceLeave(s.streamID, dropped)
 		}
 		r.forgetAwaited(id)
+		r.endShare(id, statusOver)
 		r.countChanged()
+		if dropped {
+			r.service.counts.drops.Add(1)
+		}
 		s.log.Info("attendee leaves", "dropped", dropped)
 	}
 	r.forget(s)
@@ -297,7 +425,10 @@ func (r *room) forget(s *seat) {
 	if !s.out || !s.closed {
 		return
 	}
-	delete(r.all, s)
+	if _, here := r.all[s]; here {
+		r.service.past.add(func(m *Media, _ *mix.Load) { m.count(s) })
+		delete(r.all, s)
+	}
 	if len(r.all) == 0 {
 		r.emptyAt = time.Now()
 	}
@@ -316,11 +447,24 @@ func (r *room) closePeer(s *seat) {
 	})
 }
 
-// connected returns how many attendees are in, hidden ones not counted.
+// connected returns how many attendees are in, not counting hidden ones and
+// content.
 func (r *room) connected() int {
 	n := 0
 	for _, s := range r.seats {
-		if !s.hidden {
+		if !s.hidden && !s.share {
+			n++
+		}
+	}
+	return n
+}
+
+// participants returns how many attendees there are for the others: those who
+// are in and those who are expected back.
+func (r *room) participants() int {
+	n := r.connected()
+	for id := range r.awaited {
+		if r.seats[id] == nil && baseOf(id) == id {
 			n++
 		}
 	}
@@ -344,6 +488,16 @@ func (r *room) tick(now time.Time) {
 	if r.ticks%bitrateTicks == 0 {
 		r.sendBitrates(now)
 	}
+	if r.ticks%strengthTicks == 0 {
+		r.measureStrength()
+	}
+	r.changed = r.changed || r.ticks%renewTicks == 0
+	if r.ticks%markTicks == 0 && r.changed && !r.stopping {
+		r.mark(r.roster())
+	}
+	r.expireAwaited(now)
+	r.catchUp(now)
+	r.countVideos(r.cameras() + r.shares())
 	for s := range r.all {
 		switch {
 		case s.out:

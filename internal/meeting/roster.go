@@ -8,12 +8,12 @@ import (
 	"belfry.live/belfry/internal/wire/chime"
 )
 
-// A rosterEntry is what is told of somebody present.
+// A rosterEntry is what is told of somebody present. It is stored in marks.
 type rosterEntry struct {
-	streamID       uint32
-	attendee       AttendeeID
-	externalUserID string
-	muted          bool
+	StreamID       uint32
+	AttendeeID     AttendeeID
+	ExternalUserID string
+	Muted          bool
 }
 
 func (s *seat) entry() rosterEntry {
@@ -24,10 +24,10 @@ func (s *seat) entry() rosterEntry {
 
 func (e rosterEntry) presence() *chime.AudioStreamIdInfo {
 	return &chime.AudioStreamIdInfo{
-		AudioStreamId:  proto.Uint32(e.streamID),
-		AttendeeId:     proto.String(string(e.attendee)),
-		ExternalUserId: proto.String(e.externalUserID),
-		Muted:          proto.Bool(e.muted),
+		AudioStreamId:  proto.Uint32(e.StreamID),
+		AttendeeId:     proto.String(string(e.AttendeeID)),
+		ExternalUserId: proto.String(e.ExternalUserID),
+		Muted:          proto.Bool(e.Muted),
 	}
 }
 
@@ -50,52 +50,73 @@ func rosterFrame(streams ...*chime.AudioStreamIdInfo) *chime.Frame {
 	return f
 }
 
-// tellPresent sends a frame to everybody who knows the roster, but one.
+// tellPresent sends a frame to everybody who follows the roster, but one. A
+// share's connection does not: it has nobody to show it to.
 func (r *room) tellPresent(f *chime.Frame, but *seat) {
 	if r.ending || r.stopping {
 		return // everybody is being told to go
 	}
 	message := chime.Append(nil, f)
 	for _, s := range r.seats {
-		if s.present && s != but {
+		if s.present && s != but && !s.share {
 			s.session.Send(message)
 		}
 	}
 }
 
 // arrived puts s into the roster: its media is connected. It is told of all,
-// itself included, and all are told of it; what they knew of its connection
-// before goes in the same frame, after the new entry.
+// itself included, and all are told of it.
 func (r *room) arrived(s *seat) {
 	if s.out {
-		s.leaveMix()
 		return
 	}
-	s.present, s.streamID = true, r.next()
-	if p := s.participant.Load(); p != nil {
-		p.SetMuted(s.muted)
-	}
+	s.present = true
+	s.enterMix()
+	r.learnWay(s)
 	if !s.hidden {
-		news := []*chime.AudioStreamIdInfo{s.entry().presence()}
-		if old, ok := r.awaited[s.attendee.ID]; ok {
-			delete(r.awaited, s.attendee.ID)
-			news = append(news, departure(old.streamID, false))
-		}
-		r.tellPresent(rosterFrame(news...), s)
+		r.appear(s, s)
 	}
+	s.send(rosterFrame(r.presences()...))
+}
+
+// appear gives s its entry in the roster and tells everybody but one. What
+// they knew of its connection before goes in the same frame, after the new
+// entry.
+func (r *room) appear(s, but *seat) {
+	s.streamID = r.next()
+	news := []*chime.AudioStreamIdInfo{s.entry().presence()}
+	if old := r.awaited[s.attendee.ID]; old != nil {
+		delete(r.awaited, s.attendee.ID)
+		news = append(news, departure(old.StreamID, false))
+	}
+	r.changed = true
+	r.tellPresent(rosterFrame(news...), but)
+}
+
+// roster returns who is present, and who is taken to be.
+func (r *room) roster() []rosterEntry {
+	var all []rosterEntry
+	for _, s := range r.seats {
+		if s.present && !s.hidden {
+			all = append(all, s.entry())
+		}
+	}
+	for _, a := range r.awaited {
+		all = append(all, a.rosterEntry)
+	}
+	return all
+}
+
+func (r *room) presences() []*chime.AudioStreamIdInfo {
 	var all []*chime.AudioStreamIdInfo
-	for _, other := range r.seats {
-		if other.present && !other.hidden {
-			all = append(all, other.entry().presence())
-		}
-	}
-	for _, e := range r.awaited {
+	for _, e := range r.roster() {
 		all = append(all, e.presence())
 	}
-	s.send(rosterFrame(all...))
+	return all
 }
 
 func (r *room) announceLeave(streamID uint32, dropped bool) {
+	r.changed = true
 	r.tellPresent(rosterFrame(departure(streamID, dropped)), nil)
 }
 
@@ -103,7 +124,7 @@ func (r *room) announceLeave(streamID uint32, dropped bool) {
 func (r *room) forgetAwaited(id AttendeeID) {
 	if e, ok := r.awaited[id]; ok {
 		delete(r.awaited, id)
-		r.announceLeave(e.streamID, true)
+		r.announceLeave(e.StreamID, true)
 	}
 }
 
@@ -113,10 +134,9 @@ func (r *room) setMuted(s *seat, muted bool) {
 		return
 	}
 	s.muted = muted
-	if p := s.participant.Load(); p != nil {
-		p.SetMuted(muted)
-	}
+	s.applySound()
 	if s.present && !s.hidden {
+		r.changed = true
 		r.tellPresent(rosterFrame(muteChange(s.streamID, muted)), nil)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
 	"belfry.live/belfry/internal/meeting/mix"
@@ -21,43 +22,64 @@ import (
 // connection, the place in the mix. It implements signal.Seat.
 type seat struct {
 	// Fixed by newSeat.
-	room     *room
-	attendee Attendee
-	hidden   bool
-	share    bool // asks to share content
-	session  *signal.Session
-	log      *slog.Logger
-	gone     chan struct{} // closed by the room with out
+	room    *room
+	home    Attendee // whose join token opened the connection
+	bot     bool     // one of our own: hidden, and not counted anywhere
+	viewer  bool     // comes from a replica meeting: hidden until promoted
+	share   bool     // shares content
+	relay   signal.Relay
+	session *signal.Session
+	log     *slog.Logger
+	gone    chan struct{} // closed by the room with out
+	stated  *rate.Limiter // data messages that are passed on
+	flooded *rate.Limiter // data messages at all
 
-	// Set once: the peer by the session's goroutine, with the first offer; the
-	// participant by the peer's, when it is connected.
+	// The peer is set once, by the session's goroutine, with the first offer;
+	// the participant by the loop.
 	peer        atomic.Pointer[rtc.Peer]
 	participant atomic.Pointer[mix.Participant]
+	silenced    atomic.Bool // what it says is not for the mix
 
 	// Touched by the room's loop alone.
+	attendee     Attendee  // as whom it takes part; the id of a share ends with the mark of content
+	hidden       bool      // nobody sees or hears it
 	asked        bool      // a JOIN came
 	out          bool      // of the meeting, for good
 	closed       bool      // the socket is: nothing of the session runs
 	left         bool      // the session is over
 	lingersUntil time.Time // if left, not out
+	offeredAt    time.Time // the first time; zero: never
 	mediaOver    bool      // by itself
 	mediaOverAt  time.Time
 	audioSession uint64
 	present      bool   // media is connected: knows the roster, and is in it unless hidden
+	relayed      bool   // was sent to TURN
 	streamID     uint32 // of the audio, once present
 	muted        bool
 	camera       *camera // nil: off
 	watching     watching
-	told         []byte // the last INDEX, less what BITRATES tell
+	told         []byte  // the last INDEX, less what BITRATES tell
+	strength     strength
+	mail         mailSlot
 }
 
-func newSeat(r *room, a Attendee, share bool, session *signal.Session) *seat {
-	return &seat{
-		room: r, attendee: a, share: share, session: session,
-		hidden: isHidden(a.ExternalUserID),
-		log:    r.log.With("attendee", a.ID),
-		gone:   make(chan struct{}),
+// newSeat makes the seat of somebody whose token was of that attendee, which
+// may be of a replica of the room's meeting.
+func newSeat(r *room, a Attendee, c signal.Credentials, session *signal.Session) *seat {
+	s := &seat{
+		room: r, home: a, attendee: a, share: c.Share, relay: c.Relay, session: session,
+		bot:     isHidden(a.ExternalUserID),
+		viewer:  a.MeetingID != r.meeting.ID,
+		gone:    make(chan struct{}),
+		stated:  rate.NewLimiter(messageRate, messageBurst),
+		flooded: rate.NewLimiter(messageHardRate, messageHardBurst),
 	}
+	s.hidden = s.bot || s.viewer
+	if s.share {
+		s.attendee.ID = contentOf(a.ID)
+	}
+	s.log = r.log.With("attendee", s.attendee.ID)
+	return s
 }
 
 func (s *seat) send(f *chime.Frame) { s.session.Send(chime.Append(nil, f)) }
@@ -75,7 +97,8 @@ func (s *seat) post(f func()) (done bool) {
 
 // Join enters the meeting.
 func (s *seat) Join(ctx context.Context, f *chime.JoinFrame) {
-	err := s.room.do(ctx, func() error { return s.room.join(s, f.GetAudioSessionId()) })
+	late := s.room.service.gate.pace(ctx)
+	err := s.room.do(ctx, func() error { return s.room.join(s, f, late) })
 	if err != nil {
 		s.session.Close(signal.CloseRetry, "try again later")
 	}
@@ -89,6 +112,13 @@ func (s *seat) socketClosed() { s.room.tell(func() { s.room.socketClosed(s) }) }
 
 // SetMuted tells everybody that the microphone is off, or on.
 func (s *seat) SetMuted(muted bool) { s.post(func() { s.room.setMuted(s, muted) }) }
+
+// Answered begins what comes after the first answer.
+func (s *seat) Answered() { s.post(func() { s.room.answered(s) }) }
+
+// Metrics and Timing take what the client measured.
+func (s *seat) Metrics(f *chime.ClientMetricFrame)        { s.room.service.tally.Metrics(f) }
+func (s *seat) Timing(f *chime.MeetingSessionTimingFrame) { s.room.service.tally.Timing(f) }
 
 // Pause stops, or resumes, what the client receives and does not look at.
 func (s *seat) Pause(streamIDs []uint32, paused bool) {
@@ -108,6 +138,9 @@ func (s *seat) Subscribe(ctx context.Context, f *chime.SubscribeFrame) signal.An
 	err := s.room.do(ctx, func() error {
 		if s.out {
 			return errOut
+		}
+		if s.offeredAt.IsZero() {
+			s.offeredAt = time.Now()
 		}
 		offer, answer, views = s.room.subscribe(s, f)
 		return nil
@@ -173,35 +206,51 @@ func (s *seat) connect() error {
 	return nil
 }
 
-// connected gives the attendee its place in the mix.
-func (s *seat) connected() {
+// connected says that media flows.
+func (s *seat) connected() { s.post(func() { s.room.arrived(s) }) }
+
+// enterMix gives the attendee its place in the mix, as it is now.
+func (s *seat) enterMix() {
 	s.participant.Store(s.room.mixer.Add(mix.ParticipantConfig{
 		ID:     string(s.attendee.ID),
-		Hidden: s.hidden || !s.attendee.Capabilities.Audio.maySend(),
+		Owner:  string(baseOf(s.attendee.ID)),
+		Hidden: s.hidden,
+		Stereo: s.peer.Load().Stereo(),
+		Deaf:   s.deaf(),
 		Sink:   s.hear,
 	}))
-	if !s.post(func() { s.room.arrived(s) }) {
-		s.leaveMix()
-	}
+	s.applySound()
 }
 
 // leaveMix takes the attendee out of the mix.
 func (s *seat) leaveMix() {
 	if p := s.participant.Swap(nil); p != nil {
+		s.room.service.past.add(func(m *Media, _ *mix.Load) { m.addVoice(p.Stats()) })
 		p.Close()
 	}
 }
 
-func (s *seat) hear(f mix.Frame) {
-	if !s.attendee.Capabilities.Audio.mayReceive() {
-		return
+// applySound has the mix follow the microphone and the capabilities.
+func (s *seat) applySound() {
+	silenced := s.hidden || !s.maySpeak()
+	s.silenced.Store(silenced)
+	if p := s.participant.Load(); p != nil {
+		p.SetMuted(s.muted || silenced)
+		p.SetDeaf(s.deaf())
 	}
+}
+
+// hear gets silence, too: a client without any packets believes its
+// connection to be bad.
+func (s *seat) hear(f mix.Frame) {
 	// What does not go out is lost: the next frame comes in 20 ms.
-	_ = s.peer.Load().WriteAudio(rtc.AudioFrame{Payload: f.Payload, Timestamp: f.Timestamp, Time: f.Time})
+	_ = s.peer.Load().WriteAudio(rtc.AudioFrame{
+		Payload: f.Payload, Packet: s.room.heard.of(f), Timestamp: f.Timestamp, Time: f.Time,
+	})
 }
 
 func (s *seat) audio(p *rtp.Packet, level uint8, arrival time.Time) {
-	if to := s.participant.Load(); to != nil {
+	if to := s.participant.Load(); to != nil && !s.silenced.Load() {
 		to.Push(p, level, arrival)
 	}
 }

@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/time/rate"
 
 	"belfry.live/belfry/internal/meeting/rtc"
 	"belfry.live/belfry/internal/meeting/signal"
+	"belfry.live/belfry/internal/meeting/telemetry"
 	"belfry.live/belfry/internal/store"
 )
 
@@ -34,10 +37,17 @@ type Config struct {
 	MaxMeetings  int           // at once; 0: 250
 	MaxAttendees int           // of one meeting that does not say so itself; 0: 250
 	MaxConnected int           // attendees of one meeting at once; 0: 250
-	MaxCameras   int           // published videos of one meeting; 0: 25
+	MaxCameras   int           // cameras of one meeting that are on at once; 0: 25
+	MaxShares    int           // attendees of one meeting that share content at once; 0: 2
+	MaxReplicas  int           // of one meeting; 0: 4
 	LostTimeout  time.Duration // how long a lost connection keeps its place; 0: 10 s
+	Limits       Limits        // of all meetings together
 
-	Signal signal.Config
+	Relay       Relay        // for clients that the media port does not reach; nil: none
+	RelayPolicy signal.Relay // who is sent there; RelayAuto: who could not connect otherwise
+
+	PlainSDP bool // asks no client to compress its offers
+	Signal   signal.Config
 }
 
 func (c Config) withDefaults() Config {
@@ -47,7 +57,10 @@ func (c Config) withDefaults() Config {
 	c.MaxAttendees = cmp.Or(c.MaxAttendees, 250)
 	c.MaxConnected = cmp.Or(c.MaxConnected, 250)
 	c.MaxCameras = cmp.Or(c.MaxCameras, 25)
+	c.MaxShares = cmp.Or(c.MaxShares, 2)
+	c.MaxReplicas = cmp.Or(c.MaxReplicas, 4)
 	c.LostTimeout = cmp.Or(c.LostTimeout, 10*time.Second)
+	c.Signal.Counts = cmp.Or(c.Signal.Counts, new(signal.Counts))
 	return c
 }
 
@@ -60,6 +73,13 @@ type Service struct {
 	records records
 	start   chan *room    // to Run
 	stopped chan struct{} // closed when Run begins to end
+	gate    *gate
+
+	counts     counts
+	past       past
+	tally      telemetry.Tally
+	ended      endedMeetings
+	eventLimit *rate.Limiter
 
 	mu     sync.Mutex
 	living map[ID]*life // guarded by mu
@@ -73,7 +93,10 @@ func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger)
 		start:   make(chan *room),
 		stopped: make(chan struct{}),
 		living:  map[ID]*life{},
+
+		eventLimit: rate.NewLimiter(eventRate, eventBurst),
 	}
+	s.gate = newGate(s.cfg.Limits, s.sentBytes, log)
 	var err error
 	if s.records, err = openRecords(ctx, tables); err != nil {
 		return nil, err
@@ -82,13 +105,18 @@ func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("list the meetings: %w", err)
 	}
+	present, err := s.records.present(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list who was present: %w", err)
+	}
 	now := time.Now()
 	for _, r := range found {
 		rec, err := parseRecord(r)
 		if err != nil {
 			return nil, err
 		}
-		s.living[rec.Meeting.ID] = &life{created: rec.Meeting.Created, emptySince: now}
+		m := rec.Meeting
+		s.living[m.ID] = &life{created: m.Created, primary: m.PrimaryID, emptySince: now, before: rec.stillThere(present[m.ID])}
 	}
 	return s, nil
 }
@@ -101,6 +129,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer rooms.Wait()
 	defer close(s.stopped)
 	rooms.Go(func() { s.reap(ctx) })
+	rooms.Go(func() { s.gate.watch(ctx) })
 	for {
 		select {
 		case r := <-s.start:
@@ -118,6 +147,11 @@ func (s *Service) Create(ctx context.Context, spec Spec) (Meeting, error) {
 		m, _, err := s.records.holder(ctx, spec)
 		if !errors.Is(err, ErrNotFound) {
 			return m, err
+		}
+	}
+	if spec.PrimaryID != "" {
+		if err := s.checkPrimary(ctx, spec.PrimaryID); err != nil {
+			return Meeting{}, err
 		}
 	}
 	now := time.Now().UTC()
@@ -149,14 +183,25 @@ func (s *Service) Lookup(ctx context.Context, id ID) (Meeting, error) {
 	return rec.Meeting, err
 }
 
-// End ends the meeting for everybody in it.
+// End ends the meeting for everybody in it, and its replicas.
 func (s *Service) End(ctx context.Context, id ID) error {
-	err := s.records.remove(ctx, id)
+	rec, err := s.records.remove(ctx, id)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	if r := s.endLife(id); r != nil {
+	s.ended.add(rec, time.Now())
+	r, replicas := s.endLife(id)
+	switch {
+	case r == nil:
+	case r.meeting.ID == id:
 		r.end()
+	default:
+		r.endReplica(id)
+	}
+	for _, replica := range replicas {
+		if err := s.End(ctx, replica); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
 	}
 	if err == nil {
 		s.log.Info("meeting ended", "meeting", id)
@@ -269,4 +314,53 @@ func (s *Service) RemoveAttendee(ctx context.Context, id ID, attendee AttendeeID
 		r.remove(attendee)
 	}
 	return nil
+}
+
+// UpdateCapabilities changes what an attendee may do, at once if it is in the
+// meeting.
+func (s *Service) UpdateCapabilities(ctx context.Context, id ID, attendee AttendeeID, c Capabilities) (Attendee, error) {
+	var changed Attendee
+	err := s.change(ctx, id, func(rec *record) error {
+		for i := range rec.Attendees {
+			if a := &rec.Attendees[i]; a.ID == attendee {
+				a.Capabilities = c
+				changed = *a
+				return nil
+			}
+		}
+		return ErrAttendeeNotFound
+	})
+	if err != nil {
+		return Attendee{}, err
+	}
+	s.applyCapabilities(id, []AttendeeID{attendee}, c)
+	return changed, nil
+}
+
+// UpdateCapabilitiesExcept changes what all attendees may do but those, and
+// but hidden ones.
+func (s *Service) UpdateCapabilitiesExcept(ctx context.Context, id ID, except []AttendeeID, c Capabilities) error {
+	var changed []AttendeeID
+	err := s.change(ctx, id, func(rec *record) error {
+		changed = nil
+		for i := range rec.Attendees {
+			a := &rec.Attendees[i]
+			if !slices.Contains(except, a.ID) && !isHidden(a.ExternalUserID) {
+				a.Capabilities = c
+				changed = append(changed, a.ID)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.applyCapabilities(id, changed, c)
+	return nil
+}
+
+func (s *Service) applyCapabilities(id ID, attendees []AttendeeID, c Capabilities) {
+	if r := s.liveRoom(id); r != nil {
+		r.tell(func() { r.setCapabilities(attendees, c) })
+	}
 }

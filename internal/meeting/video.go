@@ -32,7 +32,7 @@ func (r *room) subscribe(s *seat, f *chime.SubscribeFrame) (rtc.Offer, signal.An
 	case !wants:
 		r.cameraOff(s)
 	case !r.mayPublish(s):
-		answer.Status = statusViewOnly
+		answer.Status = s.noVideo()
 	default:
 		offer.Publish = true
 		r.switchOn(s, videos)

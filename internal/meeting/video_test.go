@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"belfry.live/belfry/internal/meeting/sfu"
+	"belfry.live/belfry/internal/meeting/signal"
 	"belfry.live/belfry/internal/wire/chime"
 )
 
@@ -13,11 +14,12 @@ import (
 // is present, so nothing is sent.
 func newTestRoom(t testing.TB, cfg Config, names ...string) (*room, []*seat) {
 	s := &Service{cfg: cfg.withDefaults(), log: slog.New(slog.DiscardHandler), living: map[ID]*life{}}
-	r := newRoom(s, Meeting{ID: "m"}, 0)
+	s.gate = newGate(s.cfg.Limits, s.sentBytes, s.log)
+	r := newRoom(s, Meeting{ID: "m"}, 0, nil)
 	t.Cleanup(func() { r.indexWait.Stop() })
 	var seats []*seat
 	for _, name := range names {
-		st := newSeat(r, Attendee{ID: AttendeeID("id of " + name), ExternalUserID: name}, false, nil)
+		st := newSeat(r, Attendee{ID: AttendeeID("id of " + name), MeetingID: "m", ExternalUserID: name}, signal.Credentials{}, nil)
 		r.seats[st.attendee.ID] = st
 		r.all[st] = struct{}{}
 		seats = append(seats, st)

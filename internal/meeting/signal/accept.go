@@ -16,16 +16,54 @@ import (
 // its join token, which is no protocol and never answered.
 const subprotocol = "_aws_wt_session"
 
-// content marks the join token, and the attendee, of a content share.
-const content = "#content"
+// What may follow the join token. The first is the client's mark of a content
+// share; the others an application may append to say how the attendee's media
+// must go. No token has such characters.
+const (
+	content = "#content"
+	relayed = ".relay"
+	direct  = ".direct"
+)
 
 // maxToken is the longest join token looked at, in bytes.
 const maxToken = 2048
 
-// Token returns the join token that the request carries as its second
-// WebSocket subprotocol, without the mark of a content share. It is empty if
-// there is none.
-func Token(r *http.Request) (token string, share bool) {
+// A Relay says whether media goes by TURN.
+type Relay int
+
+// Without a hint the server decides.
+const (
+	RelayAuto Relay = iota
+	RelayAlways
+	RelayNever
+)
+
+// Credentials are what a connection, or a request, brings to be let in.
+type Credentials struct {
+	Token string
+	Share bool // for sharing content
+	Relay Relay
+}
+
+// ParseToken reads the marks that follow a join token.
+func ParseToken(token string) (c Credentials) {
+	if len(token) > maxToken {
+		return Credentials{}
+	}
+	token, c.Share = strings.CutSuffix(token, content)
+	if t, ok := strings.CutSuffix(token, relayed); ok {
+		token, c.Relay = t, RelayAlways
+	} else if t, ok := strings.CutSuffix(token, direct); ok {
+		token, c.Relay = t, RelayNever
+	}
+	c.Token = token
+	return c
+}
+
+// RequestCredentials returns what the request carries as its second WebSocket
+// subprotocol. The token is empty if there is none.
+func RequestCredentials(r *http.Request) Credentials {
+	var token string
 	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
 		for p := range strings.SplitSeq(line, ",") {
 			if p = strings.TrimSpace(p); p != "" && p != subprotocol {
@@ -33,10 +71,7 @@ func Token(r *http.Request) (token string, share bool) {
 			}
 		}
 	}
-	if len(token) > maxToken {
-		return "", false
-	}
-	return strings.CutSuffix(token, content)
+	return ParseToken(token)
 }
 
 // Accept upgrades the request. Pages of any origin may connect: the join token

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
 	"belfry.live/belfry/internal/wire/chime"
@@ -41,7 +42,31 @@ func (s *strictSeat) Subscribe(ctx context.Context, f *chime.SubscribeFrame) Ans
 	return Answer{Ack: &chime.SubscribeAckFrame{}}
 }
 
+func (s *strictSeat) Answered()     { s.during() }
 func (s *strictSeat) SetMuted(bool) { s.during() }
+func (s *strictSeat) Message(m *chime.DataMessagePayload) {
+	s.during()
+	if m == nil {
+		s.t.Error("got no message")
+	}
+}
+
+func (s *strictSeat) Promote(_ context.Context, c *chime.MeetingSessionCredentials) uint32 {
+	s.during()
+	return uint32(len(c.GetJoinToken()))
+}
+func (s *strictSeat) Demote() { s.during() }
+func (s *strictSeat) Metrics(f *chime.ClientMetricFrame) {
+	s.during()
+	n := len(f.GlobalMetrics)
+	for _, x := range f.StreamMetricFrames {
+		n += len(x.GetMetrics())
+	}
+	if n > maxMetrics*(maxSections+1) {
+		s.t.Errorf("got %d metrics, want fewer", n)
+	}
+}
+func (s *strictSeat) Timing(*chime.MeetingSessionTimingFrame) { s.during() }
 func (s *strictSeat) Pause(ids []uint32, _ bool) {
 	s.during()
 	if len(ids) > maxSections {
@@ -70,11 +95,21 @@ func FuzzHandle(f *testing.F) {
 			RemovedVideoSubscriptionMids:     []string{"", "99"},
 		}
 	})
+	message := frame(chime.Frame_DATA_MESSAGE, func(f *chime.Frame) {
+		f.DataMessage = &chime.DataMessageFrame{Messages: []*chime.DataMessagePayload{{}, {Topic: proto.String("x"), LifetimeMs: proto.Uint32(1 << 31)}}}
+	})
+	packed := frame(chime.Frame_SUBSCRIBE, func(f *chime.Frame) {
+		f.Sub = &chime.SubscribeFrame{CompressedSdpOffer: chime.CompressSDP("v=0", "")}
+	})
+	metrics := frame(chime.Frame_CLIENT_METRIC, func(f *chime.Frame) {
+		f.ClientMetric = &chime.ClientMetricFrame{GlobalMetrics: []*chime.Metric{{Value: proto.Float64(1)}}, StreamMetricFrames: []*chime.StreamMetricFrame{{}}}
+	})
 	pause := frame(chime.Frame_PAUSE, func(f *chime.Frame) { f.Pause = &chime.PauseResumeFrame{StreamIds: []uint32{0, 1 << 31}} })
 	for _, seed := range [][]*chime.Frame{
 		{ping(1), join, subscribe("v=0"), leave()},
 		{subscribe("v=0"), join, join, leave(), leave(), join, subscribe("v=0")},
 		{join, wide, long, update, pause},
+		{join, message, packed, metrics, frame(chime.Frame_MEETING_SESSION_TIMING, nil), frame(chime.Frame_PRIMARY_MEETING_JOIN, nil), frame(chime.Frame_PRIMARY_MEETING_LEAVE, nil)},
 		{frame(chime.Frame_PING_PONG, nil), frame(chime.Frame_JOIN, nil), frame(chime.Frame_SUBSCRIBE, nil), frame(chime.Frame_AUDIO_CONTROL, nil), frame(chime.Frame_RESUME, nil)},
 	} {
 		var b []byte
@@ -87,7 +122,8 @@ func FuzzHandle(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := newSession(nil, nil, Config{}.withDefaults(), slog.New(slog.DiscardHandler))
 		seat := &strictSeat{notebook: &notebook{session: s}, t: t}
-		r := reader{Session: s, seat: seat, offers: bucket{rate: 1, size: 1e9}}
+		r := newReader(s, seat)
+		r.offers.SetLimit(rate.Inf)
 		for len(b) > 2 {
 			n := min(int(binary.BigEndian.Uint16(b)), len(b)-2)
 			if f, err := chime.Parse(b[2 : 2+n]); err == nil {

@@ -5,38 +5,44 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
 	"belfry.live/belfry/internal/wire/chime"
-)
-
-// What a client may send. Honest ones send a metrics frame a second, a ping
-// every ten, and bursts of data messages.
-const (
-	frameRate  = 200 // frames/s
-	frameBurst = 2000
-	offerRate  = 5 // SUBSCRIBEs/s; more have to wait
-	offerBurst = 20
-
-	maxOffer    = 512 << 10 // bytes of SDP
-	maxSections = 64        // m= sections, and hence streams
 )
 
 // A reader is the goroutine that handles a session's frames in their order.
 type reader struct {
 	*Session
 	seat   Seat
-	frames bucket
-	offers bucket
+	frames *rate.Limiter
+	bytes  *rate.Limiter
+	offers *rate.Limiter
+	stats  *rate.Limiter
 
-	joined bool
-	left   bool // the seat has been told
+	joined   bool
+	left     bool   // the seat has been told
+	previous string // the last SDP answer: the dictionary of the next
+}
+
+func newReader(s *Session, seat Seat) *reader {
+	return &reader{
+		Session: s, seat: seat,
+		frames: rate.NewLimiter(frameRate, frameBurst),
+		bytes:  rate.NewLimiter(byteRate, byteBurst),
+		offers: rate.NewLimiter(offerRate, offerBurst),
+		stats:  rate.NewLimiter(statRate, statBurst),
+	}
 }
 
 // run handles frames until the socket is closed and says how that came. After
 // a LEAVE the client has some time to close the socket itself.
 func (r *reader) run(ctx context.Context) Departure {
-	silence := time.AfterFunc(r.cfg.SilenceTimeout, func() { r.stop(0, "", Silent) })
+	silence := time.AfterFunc(r.cfg.SilenceTimeout, func() {
+		if r.stop(0, "", Silent) {
+			r.cfg.Counts.silent.Add(1)
+		}
+	})
 	defer silence.Stop()
 	idle := time.AfterFunc(r.cfg.JoinTimeout, func() { r.Close(CloseRetry, "no JOIN came") })
 	defer idle.Stop()
@@ -49,16 +55,21 @@ func (r *reader) run(ctx context.Context) Departure {
 		}
 		now := time.Now()
 		silence.Reset(r.cfg.SilenceTimeout)
-		if !r.frames.take(now) {
-			r.log.Warn("signaling session cut: too many frames")
+		r.cfg.Counts.framesIn.Add(1)
+		r.cfg.Counts.bytesIn.Add(int64(len(message)))
+		if !r.frames.AllowN(now, 1) || !r.bytes.AllowN(now, len(message)) {
+			r.cfg.Counts.floods.Add(1)
+			r.log.Warn("signaling session cut: too many frames, or too much in them")
 			r.stop(0, "", Ended)
 			continue
 		}
 		if kind != websocket.MessageBinary {
+			r.cfg.Counts.garbage.Add(1)
 			continue
 		}
 		f, err := chime.Parse(message)
 		if err != nil {
+			r.cfg.Counts.garbage.Add(1)
 			r.log.Debug("signaling frame ignored", "err", err)
 			continue
 		}
@@ -107,6 +118,24 @@ func (r *reader) handle(ctx context.Context, f *chime.Frame) {
 		if u != nil && len(u.AddedOrUpdatedVideoSubscriptions) <= maxSections && len(u.RemovedVideoSubscriptionMids) <= maxSections {
 			r.seat.UpdateVideo(u)
 		}
+	case chime.Frame_DATA_MESSAGE:
+		if m := f.GetDataMessage().GetMessages(); len(m) <= maxMessages {
+			for _, m := range m {
+				r.seat.Message(m)
+			}
+		}
+	case chime.Frame_PRIMARY_MEETING_JOIN:
+		r.promote(ctx, f.GetPrimaryMeetingJoin().GetCredentials())
+	case chime.Frame_PRIMARY_MEETING_LEAVE:
+		r.seat.Demote()
+	case chime.Frame_CLIENT_METRIC:
+		if fewMetrics(f.GetClientMetric()) && r.stats.Allow() {
+			r.seat.Metrics(f.GetClientMetric())
+		}
+	case chime.Frame_MEETING_SESSION_TIMING:
+		if fewTimings(f.GetMeetingSessionTiming()) && r.stats.Allow() {
+			r.seat.Timing(f.GetMeetingSessionTiming())
+		}
 	}
 }
 
@@ -127,32 +156,31 @@ func (r *reader) join(ctx context.Context, f *chime.JoinFrame) {
 		return
 	}
 	r.joined = true
-	ack := chime.New(chime.Frame_JOIN_ACK, time.Now())
-	ack.Joinack = &chime.JoinAckFrame{
-		// Without URIs: the client offers as soon as it has one candidate. Any
-		// URI would make it use the relay alone.
-		TurnCredentials: &chime.TurnCredentials{
-			Username: proto.String("none"),
-			Password: proto.String("none"),
-			Ttl:      proto.Uint32(300),
-		},
-		VideoSubscriptionLimit: proto.Uint32(r.cfg.VideoLimit),
-		WantsCompressedSdp:     proto.Bool(false),
-	}
-	r.Send(chime.Append(nil, ack))
+	r.wantsCompression = f.GetWantsCompressedSdp()
 	r.seat.Join(ctx, f)
 }
 
 func (r *reader) subscribe(ctx context.Context, f *chime.SubscribeFrame) {
-	if !r.offers.wait(ctx) {
+	if r.offers.Wait(ctx) != nil {
 		return
 	}
 	a := Answer{Ack: &chime.SubscribeAckFrame{}, Status: 400}
-	if wellFormed(f) {
+	compressed := len(f.GetCompressedSdpOffer()) > 0
+	if wellFormed(f) && inflate(f) {
 		a = r.seat.Subscribe(ctx, f)
 	}
 	if ctx.Err() != nil {
 		return
+	}
+	if sdp := a.Ack.GetSdpAnswer(); sdp != "" {
+		if compressed {
+			a.Ack.CompressedSdpAnswer = chime.CompressSDP(sdp, r.previous)
+			a.Ack.SdpAnswer = nil
+		}
+		r.previous = sdp
+	}
+	if a.Notice != "" {
+		r.Notify(a.Notice)
 	}
 	ack := chime.New(chime.Frame_SUBSCRIBE_ACK, time.Now())
 	ack.Suback = a.Ack
@@ -160,13 +188,36 @@ func (r *reader) subscribe(ctx context.Context, f *chime.SubscribeFrame) {
 		ack.Error = &chime.ErrorFrame{Status: proto.Uint32(a.Status)}
 	}
 	r.Send(chime.Append(nil, ack))
+	r.seat.Answered()
 }
 
-// wellFormed says whether an offer keeps the limits and is in the form that
-// JOIN_ACK asked for.
-func wellFormed(f *chime.SubscribeFrame) bool {
-	return f.GetSdpOffer() != "" && len(f.GetSdpOffer()) <= maxOffer &&
-		len(f.GetSendStreams()) <= maxSections &&
-		len(f.GetReceiveStreamIds()) <= maxSections &&
-		len(f.GetVideoSubscriptionConfiguration()) <= maxSections
+// inflate puts the offer into its plain form. It says false if there is none,
+// or one that is too long.
+func inflate(f *chime.SubscribeFrame) bool {
+	if b := f.GetCompressedSdpOffer(); len(b) > 0 {
+		// Clients keep the previous offer as a dictionary in name only: what
+		// they keep is empty.
+		sdp, err := chime.InflateSDP(b, "", maxOffer)
+		if err != nil {
+			return false
+		}
+		f.SdpOffer, f.CompressedSdpOffer = &sdp, nil
+	}
+	return f.GetSdpOffer() != "" && len(f.GetSdpOffer()) <= maxOffer
+}
+
+func (r *reader) promote(ctx context.Context, c *chime.MeetingSessionCredentials) {
+	if r.offers.Wait(ctx) != nil { // as costly, and as rare
+		return
+	}
+	status := r.seat.Promote(ctx, c)
+	if ctx.Err() != nil {
+		return
+	}
+	ack := chime.New(chime.Frame_PRIMARY_MEETING_JOIN_ACK, time.Now())
+	ack.PrimaryMeetingJoinAck = &chime.PrimaryMeetingJoinAckFrame{}
+	if status != 0 {
+		ack.Error = &chime.ErrorFrame{Status: &status}
+	}
+	r.Send(chime.Append(nil, ack))
 }

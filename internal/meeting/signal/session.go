@@ -17,26 +17,40 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"google.golang.org/protobuf/proto"
 
 	"belfry.live/belfry/internal/wire/chime"
 )
 
 // A Seat is an attendee connection's place in a meeting, as its session sees
 // it. The methods are called by one goroutine, one after the other: Join once
-// and first (never, if the client does not ask), Leave once and last.
+// and first (never, if the client does not ask), Leave once and last. What a
+// frame holds is within this package's limits; it is the seat's to keep.
 type Seat interface {
-	// Join enters the meeting. The JOIN_ACK is on its way; the INDEX that must
-	// follow is the seat's to send.
+	// Join enters the meeting. The seat has Welcome called and then sends the
+	// INDEX that the client waits for.
 	Join(ctx context.Context, f *chime.JoinFrame)
-	// Subscribe answers an offer. The client sends the next one only after
-	// this answer.
+	// Subscribe answers an offer, which is in f.SdpOffer. The client sends the
+	// next one only after this answer.
 	Subscribe(ctx context.Context, f *chime.SubscribeFrame) Answer
+	// Answered says that the answer is on its way.
+	Answered()
 	// SetMuted says whether the microphone is off.
 	SetMuted(muted bool)
 	// Pause stops (or resumes) streams that the client receives.
 	Pause(streamIDs []uint32, paused bool)
 	// UpdateVideo changes what the client receives on sections it has.
 	UpdateVideo(f *chime.RemoteVideoUpdateFrame)
+	// Message takes a data message for the others, as it came.
+	Message(m *chime.DataMessagePayload)
+	// Promote has somebody who watches a replica meeting take part in its
+	// primary, as the attendee of the credentials. 0: done.
+	Promote(ctx context.Context, c *chime.MeetingSessionCredentials) (status uint32)
+	// Demote undoes Promote.
+	Demote()
+	// Metrics and Timing take what the client measured.
+	Metrics(f *chime.ClientMetricFrame)
+	Timing(f *chime.MeetingSessionTimingFrame)
 	// Leave says that the connection is over, joined or not.
 	Leave(d Departure)
 }
@@ -45,6 +59,17 @@ type Seat interface {
 type Answer struct {
 	Ack    *chime.SubscribeAckFrame
 	Status uint32 // of the envelope's error; 0: none
+	Notice string // tells the client's developer why
+}
+
+// A Welcome is what JOIN_ACK tells.
+type Welcome struct {
+	Username, Password string                          // for TURN
+	TTL                time.Duration                   // of these
+	URIs               []string                        // TURN servers; any makes the client use nothing else
+	Compress           bool                            // offers may come compressed, if the client can
+	Adaptation         chime.ServerSideNetworkAdaption // 0: unsaid, which means the client's own
+	VideoLimit         uint32                          // remote videos to receive at once
 }
 
 // A Departure says how a connection ended.
@@ -74,14 +99,14 @@ type Config struct {
 	JoinTimeout    time.Duration // an open socket without JOIN; 0: 90 s
 	SilenceTimeout time.Duration // no frame at all; 0: 30 s (clients ping every 10 s)
 	LeaveTimeout   time.Duration // for the LEAVE after a final status; 0: 5 s
-	VideoLimit     uint32        // remote videos a client may receive at once; 0: 25
+	Counts         *Counts       // what all sessions count together; nil: of nobody's interest
 }
 
 func (c Config) withDefaults() Config {
 	c.JoinTimeout = cmp.Or(c.JoinTimeout, 90*time.Second)
 	c.SilenceTimeout = cmp.Or(c.SilenceTimeout, 30*time.Second)
 	c.LeaveTimeout = cmp.Or(c.LeaveTimeout, 5*time.Second)
-	c.VideoLimit = cmp.Or(c.VideoLimit, 25)
+	c.Counts = cmp.Or(c.Counts, new(Counts))
 	return c
 }
 
@@ -113,6 +138,8 @@ type Session struct {
 	why    Departure // code, reason and why are fixed when over closes
 
 	ended atomic.Bool // a final status was sent: only LEAVE counts
+
+	wantsCompression bool // set by the reader before Join
 }
 
 func newSession(conn *websocket.Conn, raw net.Conn, cfg Config, log *slog.Logger) *Session {
@@ -140,11 +167,7 @@ func (s *Session) Run(ctx context.Context, seat Seat) {
 		cancel() // frees an answer under way
 		s.hangUp()
 	})
-	r := reader{
-		Session: s, seat: seat,
-		frames: bucket{rate: frameRate, size: frameBurst},
-		offers: bucket{rate: offerRate, size: offerBurst},
-	}
+	r := newReader(s, seat)
 	if d := r.run(ctx); !r.left {
 		seat.Leave(d)
 	}
@@ -154,15 +177,50 @@ func (s *Session) Run(ctx context.Context, seat Seat) {
 // Send queues one message (of chime.Append), which must not change any more. A
 // client that does not keep up is cut.
 func (s *Session) Send(message []byte) {
-	if s.pending.Add(int64(len(message))) > queueBytes {
-		s.stop(0, "", Lost)
-		return
+	if s.pending.Add(int64(len(message))) <= queueBytes {
+		select {
+		case s.queue <- message:
+			return
+		default:
+		}
 	}
-	select {
-	case s.queue <- message:
-	default:
-		s.stop(0, "", Lost)
+	if s.stop(0, "", Lost) {
+		s.cfg.Counts.slow.Add(1)
+		s.log.Warn("signaling session cut: the client does not keep up")
 	}
+}
+
+// Queued returns how many bytes wait to be sent. Beyond a limit the session is
+// cut: who has much to send looks first.
+func (s *Session) Queued() int { return int(s.pending.Load()) }
+
+// Welcome sends JOIN_ACK. The client takes what comes before it for nothing,
+// so it is for the seat to call, in Join.
+func (s *Session) Welcome(w Welcome) {
+	f := chime.New(chime.Frame_JOIN_ACK, time.Now())
+	f.Joinack = &chime.JoinAckFrame{
+		// Without URIs the client offers as soon as it has one candidate; without
+		// credentials it would gather all of them first.
+		TurnCredentials: &chime.TurnCredentials{
+			Username: proto.String(cmp.Or(w.Username, "none")),
+			Password: proto.String(cmp.Or(w.Password, "none")),
+			Ttl:      proto.Uint32(uint32(cmp.Or(w.TTL, 5*time.Minute).Seconds())),
+			Uris:     w.URIs,
+		},
+		VideoSubscriptionLimit: proto.Uint32(w.VideoLimit),
+		WantsCompressedSdp:     proto.Bool(w.Compress && s.wantsCompression),
+	}
+	if w.Adaptation != 0 {
+		f.Joinack.DefaultServerSideNetworkAdaption = w.Adaptation.Enum()
+	}
+	s.Send(chime.Append(nil, f))
+}
+
+// Notify writes a line into the client's log.
+func (s *Session) Notify(text string) {
+	f := chime.New(chime.Frame_NOTIFICATION, time.Now())
+	f.Notification = &chime.NotificationFrame{Level: chime.NotificationFrame_WARNING.Enum(), Message: &text}
+	s.Send(chime.Append(nil, f))
 }
 
 // End tells the client a final status, gives it time to leave, and closes.
@@ -185,11 +243,13 @@ func (s *Session) Close(code int, reason string) {
 func (s *Session) Cut() { s.stop(0, "", Ended) }
 
 // stop ends the session once; code 0 means without a word.
-func (s *Session) stop(code websocket.StatusCode, reason string, why Departure) {
+func (s *Session) stop(code websocket.StatusCode, reason string, why Departure) (first bool) {
 	s.once.Do(func() {
 		s.code, s.reason, s.why = code, reason, why
 		close(s.over)
+		first = true
 	})
+	return first
 }
 
 // hangUp frees the reader and the writer, whatever they wait for.
@@ -224,6 +284,8 @@ func (s *Session) write() {
 				return
 			}
 			s.pending.Add(-int64(len(message)))
+			s.cfg.Counts.framesOut.Add(1)
+			s.cfg.Counts.bytesOut.Add(int64(len(message)))
 		case <-s.over:
 			return
 		}

@@ -23,6 +23,7 @@ import (
 // A notebook is a Seat that writes down what it is told.
 type notebook struct {
 	session *Session
+	welcome Welcome // what JOIN is answered with
 
 	mu    sync.Mutex
 	lines []string
@@ -42,6 +43,7 @@ func (n *notebook) all() []string {
 
 func (n *notebook) Join(_ context.Context, f *chime.JoinFrame) {
 	n.note("join %d", f.GetAudioSessionId())
+	n.session.Welcome(n.welcome)
 	index := chime.New(chime.Frame_INDEX, time.Now())
 	index.Index = &chime.IndexFrame{}
 	n.session.Send(chime.Append(nil, index))
@@ -55,9 +57,22 @@ func (n *notebook) Subscribe(ctx context.Context, f *chime.SubscribeFrame) Answe
 	return Answer{Ack: &chime.SubscribeAckFrame{SdpAnswer: proto.String("answer to " + f.GetSdpOffer())}}
 }
 
+func (n *notebook) Promote(_ context.Context, c *chime.MeetingSessionCredentials) uint32 {
+	n.note("promote %s", c.GetAttendeeId())
+	if c == nil {
+		return 403
+	}
+	return 0
+}
+
 func (n *notebook) SetMuted(muted bool)                       { n.note("muted %t", muted) }
 func (n *notebook) Pause(ids []uint32, paused bool)           { n.note("pause %v %t", ids, paused) }
 func (n *notebook) UpdateVideo(*chime.RemoteVideoUpdateFrame) { n.note("update") }
+func (n *notebook) Answered()                                 {}
+func (n *notebook) Message(m *chime.DataMessagePayload)       { n.note("message %s", m.GetTopic()) }
+func (n *notebook) Demote()                                   { n.note("demote") }
+func (n *notebook) Metrics(*chime.ClientMetricFrame)          { n.note("metrics") }
+func (n *notebook) Timing(*chime.MeetingSessionTimingFrame)   { n.note("timing") }
 func (n *notebook) Leave(d Departure)                         { n.note("leave %d", d) }
 
 // A pipe is a network of one listener in memory, whose time may be simulated.
@@ -93,7 +108,7 @@ type world struct {
 func meet(t *testing.T, refuse int) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &world{t: t, seat: &notebook{}, end: cancel, ended: make(chan struct{})}
+	w := &world{t: t, seat: &notebook{welcome: Welcome{Compress: true, VideoLimit: 25}}, end: cancel, ended: make(chan struct{})}
 	l := &pipe{conns: make(chan net.Conn), over: make(chan struct{})}
 	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		defer close(w.ended)
@@ -250,7 +265,22 @@ func TestSessionFromJoinToLeave(t *testing.T) {
 		w.send(frame(chime.Frame_RESUME, func(f *chime.Frame) { f.Pause = &chime.PauseResumeFrame{StreamIds: []uint32{4}} }))
 		w.send(frame(chime.Frame_REMOTE_VIDEO_UPDATE, func(f *chime.Frame) { f.RemoteVideoUpdate = &chime.RemoteVideoUpdateFrame{} }))
 		w.send(frame(chime.Frame_CLIENT_METRIC, func(f *chime.Frame) { f.ClientMetric = &chime.ClientMetricFrame{} }))
+		w.send(frame(chime.Frame_MEETING_SESSION_TIMING, func(f *chime.Frame) { f.MeetingSessionTiming = &chime.MeetingSessionTimingFrame{} }))
 		w.send(frame(chime.Frame_DATA_MESSAGE, nil))
+		w.send(frame(chime.Frame_DATA_MESSAGE, func(f *chime.Frame) {
+			f.DataMessage = &chime.DataMessageFrame{Messages: []*chime.DataMessagePayload{{Topic: proto.String("a")}, {Topic: proto.String("b")}}}
+		}))
+		w.send(frame(chime.Frame_PRIMARY_MEETING_JOIN, func(f *chime.Frame) {
+			f.PrimaryMeetingJoin = &chime.PrimaryMeetingJoinFrame{Credentials: &chime.MeetingSessionCredentials{AttendeeId: proto.String("c")}}
+		}))
+		if got := w.receive(chime.Frame_PRIMARY_MEETING_JOIN_ACK); got.PrimaryMeetingJoinAck == nil || got.Error != nil {
+			t.Errorf("got %v, want a payload and no error", got)
+		}
+		w.send(frame(chime.Frame_PRIMARY_MEETING_LEAVE, nil))
+		w.send(frame(chime.Frame_PRIMARY_MEETING_JOIN, nil))
+		if got := w.receive(chime.Frame_PRIMARY_MEETING_JOIN_ACK); got.GetError().GetStatus() != 403 {
+			t.Errorf("got %v, want error 403", got)
+		}
 		w.send(frame(chime.Frame_Type(999), nil))
 		w.send(leave())
 		if got := w.receive(chime.Frame_LEAVE_ACK); got.LeaveAck == nil {
@@ -259,7 +289,8 @@ func TestSessionFromJoinToLeave(t *testing.T) {
 		w.send(subscribe("too late"))
 		w.conn.Close(websocket.StatusNormalClosure, "")
 		<-w.ended
-		w.wantNotes("join 7", "subscribe offer", "muted true", "pause [4] true", "pause [4] false", "update", "leave 1")
+		w.wantNotes("join 7", "subscribe offer", "muted true", "pause [4] true", "pause [4] false", "update",
+			"metrics", "timing", "message a", "message b", "promote c", "demote", "promote ", "leave 1")
 	})
 }
 
@@ -459,24 +490,26 @@ func TestRefuseTheDeaf(t *testing.T) {
 	})
 }
 
-func TestToken(t *testing.T) {
+func TestCredentials(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		header []string
-		token  string
-		share  bool
+		want   Credentials
 	}{
-		{"browser", []string{"_aws_wt_session, abc"}, "abc", false},
-		{"two lines", []string{"_aws_wt_session", "abc"}, "abc", false},
-		{"content share", []string{"_aws_wt_session,abc#content"}, "abc", true},
-		{"none", nil, "", false},
-		{"no token", []string{"_aws_wt_session"}, "", false},
-		{"empty ones", []string{", ,_aws_wt_session,, "}, "", false},
-		{"too long", []string{"_aws_wt_session, " + strings.Repeat("x", maxToken+1)}, "", false},
+		{"browser", []string{"_aws_wt_session, abc"}, Credentials{Token: "abc"}},
+		{"two lines", []string{"_aws_wt_session", "abc"}, Credentials{Token: "abc"}},
+		{"content share", []string{"_aws_wt_session,abc#content"}, Credentials{Token: "abc", Share: true}},
+		{"relayed", []string{"_aws_wt_session,abc.relay"}, Credentials{Token: "abc", Relay: RelayAlways}},
+		{"relayed share", []string{"_aws_wt_session,abc.relay#content"}, Credentials{Token: "abc", Share: true, Relay: RelayAlways}},
+		{"never relayed", []string{"_aws_wt_session,abc.direct"}, Credentials{Token: "abc", Relay: RelayNever}},
+		{"none", nil, Credentials{}},
+		{"no token", []string{"_aws_wt_session"}, Credentials{}},
+		{"empty ones", []string{", ,_aws_wt_session,, "}, Credentials{}},
+		{"too long", []string{"_aws_wt_session, " + strings.Repeat("x", maxToken+1)}, Credentials{}},
 	} {
 		r := &http.Request{Header: http.Header{"Sec-Websocket-Protocol": c.header}}
-		if token, share := Token(r); token != c.token || share != c.share {
-			t.Errorf("%s: got %q, %t, want %q, %t", c.name, token, share, c.token, c.share)
+		if got := RequestCredentials(r); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
 	}
 }
