@@ -22,7 +22,7 @@ import (
 const (
 	// joinTimeout is how long after the last one has set out the others are
 	// waited for.
-	joinTimeout = 30 * time.Second
+	joinTimeout = 50 * time.Second
 
 	// progressInterval is between two lines of progress.
 	progressInterval = 2 * time.Second
