@@ -34,7 +34,7 @@ func (p *Participant) take(b *packet) {
 		if !ok || int16(b.sequence-next.Sequence) < 0 {
 			return
 		}
-		p.buffer.Take() // also one that came since, too late
+		p.dropNext() // also one that came since, too late
 	}
 }
 
@@ -65,6 +65,25 @@ func (p *Participant) discardBefore(timestamp uint32) {
 		if int32(timestamp-next.Timestamp-uint32(n)) < 0 {
 			return
 		}
-		p.buffer.Take()
+		p.dropNext()
 	}
+}
+
+// dropNext takes the next packet out of the buffer and counts what is missing
+// before it; mu is held. Browsers number packets without sound too, by which
+// they test the bandwidth, and those do not come here: where the timestamps go
+// on nothing is lost.
+func (p *Participant) dropNext() {
+	next, ok := p.buffer.Take()
+	if !ok {
+		return
+	}
+	n, err := opus.Samples(next.Payload)
+	if err != nil {
+		return
+	}
+	if gap := int32(next.Timestamp - p.end); next.Lost > 0 && p.ended && gap > 0 && gap <= maxGap {
+		p.lost += uint64(min(next.Lost, (int(gap)+n-1)/n))
+	}
+	p.end, p.ended = next.Timestamp+uint32(n), true
 }

@@ -1,6 +1,7 @@
 package mix
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -201,5 +202,61 @@ func TestADecoderThatComesLateHearsRight(t *testing.T) {
 		if got := power(b.heard[at : at+frame]); math.Abs(10*math.Log10(got/(a.amp*a.amp/2))) > 1 {
 			t.Errorf("%d ms after it begins: got %.4f, want %.4f within 1 dB", (at-first)/48, got, a.amp*a.amp/2)
 		}
+	}
+}
+
+func TestMissingNumbersAreNoLoss(t *testing.T) {
+	// A browser that tests the bandwidth uses every other number for packets
+	// without sound.
+	r := newRoom(t)
+	a, b := r.join("a", 440), r.join("b", 0)
+	a.numbers = 2
+	r.run(time.Second)
+	r.forget()
+	r.run(10 * time.Second)
+	b.hears(a, 0.5)
+	if st := a.Stats(); st.Lost != 0 || st.Concealed != 0 || st.Repaired != 0 {
+		t.Errorf("got %+v, want nothing lost or made up", st)
+	}
+	if signals := r.mixer.Signals(r.now, nil); len(signals) != 0 {
+		t.Errorf("got %v, want good signals", signals)
+	}
+	slope := a.amp * 2 * math.Pi * a.hz / sampleRate
+	if got := steps(b.heard); got > 1.2*slope {
+		t.Errorf("got a step of %.4f between samples, want at most %.4f", got, 1.2*slope)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	r := newRoom(t)
+	r.join("good", 440)
+	bad := r.join("bad", 0)
+	r.join("gone", 0)
+	signals := func() (words string) {
+		for _, s := range r.mixer.Signals(r.now, nil) {
+			words += fmt.Sprint(s.ID, " ", s.Strength, "; ")
+		}
+		return words
+	}
+	for _, step := range []struct {
+		loss float64
+		want string
+	}{
+		{0, ""},
+		{0.1, "bad 1; "},
+		{0.3, "bad 0; "},
+		{0, "bad 2; "}, // once more, that it is good again
+		{0, ""},
+	} {
+		bad.loss = step.loss
+		r.run(5 * time.Second)
+		if got := signals(); got != step.want {
+			t.Errorf("loss %v: got %q, want %q", step.loss, got, step.want)
+		}
+	}
+	r.all = r.all[:2] // the last one sends no more
+	r.run(5 * time.Second)
+	if got, want := signals(), "gone 0; "; got != want {
+		t.Errorf("one stopped sending: got %q, want %q", got, want)
 	}
 }

@@ -57,8 +57,11 @@ type Participant struct {
 	stream int  // counts the SSRCs
 	wide   bool // the stream had a stereo packet
 	heard  loudness
-	awake  bool // is in the mixer's list of those who may be heard
-	voiced bool // has a voice, which says what is mixed when
+	end    uint32 // timestamp after the packet that left the buffer last
+	ended  bool   // one did
+	lost   uint64 // packets with sound that did not come in time
+	awake  bool   // is in the mixer's list of those who may be heard
+	voiced bool   // has a voice, which says what is mixed when
 	stats  Stats
 	report senderReport
 	mixed  mixPoint
@@ -164,7 +167,7 @@ func (p *Participant) Push(packet *rtp.Packet, level uint8, arrival time.Time) {
 		}
 		p.ssrc = packet.SSRC
 		p.stream++
-		p.wide = false
+		p.wide, p.ended = false, false
 		p.heard = loudness{}
 	}
 	p.wide = p.wide || opus.Stereo(packet.Payload)
@@ -231,6 +234,7 @@ func (p *Participant) counts() Stats {
 	s := p.stats
 	if p.buffer != nil {
 		s.Stats = p.buffer.Stats()
+		s.Lost = p.lost
 	}
 	return s
 }

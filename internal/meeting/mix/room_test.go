@@ -34,10 +34,11 @@ type person struct {
 	ppm   float64 // how much slower its clock runs
 
 	// wave is what it says in place of the tone, by the number of the sample.
-	wave   func(i int) float64
-	unsaid bool              // its packets do not say how loud they are
-	claims func(i int) uint8 // the level that its i-th packet says; nil: the true one
-	pauses bool              // packets that say nothing are not sent (DTX)
+	wave    func(i int) float64
+	unsaid  bool              // its packets do not say how loud they are
+	numbers int               // how many sequence numbers a packet takes; 0: 1
+	claims  func(i int) uint8 // the level that its i-th packet says; nil: the true one
+	pauses  bool              // packets that say nothing are not sent (DTX)
 
 	loss    float64                   // share of its packets
 	way     func(i int) time.Duration // of its i-th packet to the mixer; nil: 10 ms
@@ -180,7 +181,7 @@ func (p *person) send(now time.Time) {
 		if p.way != nil {
 			way = p.way(p.made)
 		}
-		p.sent++
+		p.sent += max(p.numbers, 1)
 		if p.rng.Float64() < p.loss {
 			continue
 		}

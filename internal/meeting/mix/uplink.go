@@ -72,8 +72,7 @@ func (m *Mixer) Signals(now time.Time, dst []Signal) []Signal {
 			continue
 		}
 		p.mu.Lock()
-		s := p.buffer.Stats()
-		p.uplink.judge(now, s.Lost, s.Received)
+		p.uplink.judge(now, p.lost, p.buffer.Stats().Received)
 		bad, told := p.uplink.badness, p.uplink.told
 		p.uplink.told = bad
 		p.mu.Unlock()

@@ -255,14 +255,23 @@ func (v *voice) start(due uint32) bool {
 }
 
 // warm has the decoder hear what came just before, so that it knows what the
-// next packets lean on.
+// next packets lean on. Numbers may be missing there, but no sound.
 func (v *voice) warm() {
 	n := 0
-	for n < warmUp && v.feed.behind(n+1, &v.old) {
+	var numbers [warmUp]int
+	for back, end := 1, v.next.timestamp; back <= 2*warmUp && n < warmUp; back++ {
+		if !v.feed.behind(back, &v.old) {
+			continue
+		}
+		if v.old.samples == 0 || v.old.timestamp+uint32(v.old.samples) != end {
+			break
+		}
+		numbers[n] = back
+		end = v.old.timestamp
 		n++
 	}
 	for ; n > 0; n-- {
-		if v.feed.behind(n, &v.old) && v.old.samples > 0 {
+		if v.feed.behind(numbers[n-1], &v.old) {
 			_, _ = v.decoder().Decode(v.old.payload(), v.scratch[:])
 		}
 	}
