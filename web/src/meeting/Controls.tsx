@@ -1,10 +1,11 @@
 import { useAudioOutputs, useMeetingManager } from 'amazon-chime-sdk-component-library-react';
 import { type ReactNode, useMemo } from 'react';
 import { Menu } from '../ui/Menu';
-import { CameraIcon, CameraOffIcon, ChevronIcon, LeaveIcon, MicIcon, MicOffIcon, SpeakerIcon, StopIcon } from '../ui/icons';
+import { CameraIcon, CameraOffIcon, ChevronIcon, LeaveIcon, MicIcon, MicOffIcon, ShareIcon, SpeakerIcon, StopIcon } from '../ui/icons';
 import styles from './Controls.module.css';
 import { useCamera } from './useCamera';
 import { useMicrophone } from './useMicrophone';
+import { useShare } from './useShare';
 import { useShortcuts } from './useShortcuts';
 
 interface Props {
@@ -18,8 +19,9 @@ export function Controls({ cameraOpening, onTrouble, onLeave, onEnd }: Props) {
   const manager = useMeetingManager();
   const mic = useMicrophone(onTrouble);
   const camera = useCamera(cameraOpening, onTrouble);
+  const share = useShare(onTrouble);
   const { devices: speakers, selectedDevice: speaker } = useAudioOutputs();
-  useShortcuts(useMemo(() => ({ m: mic.toggle, v: camera.toggle }), [mic.toggle, camera.toggle]));
+  useShortcuts(useMemo(() => ({ m: mic.toggle, v: camera.toggle, s: share.toggle }), [mic.toggle, camera.toggle, share.toggle]));
 
   const chooseSpeaker = (id: string) => {
     manager.startAudioOutputDevice(id).catch(() => onTrouble('The sound cannot be sent to that speaker.'));
@@ -58,6 +60,21 @@ export function Controls({ cameraOpening, onTrouble, onLeave, onEnd }: Props) {
       >
         <SpeakerIcon />
       </Menu>
+      {share.possible && (
+        <button
+          type="button"
+          className={`${styles.round} ${share.on ? styles.sharing : ''}`}
+          aria-pressed={share.on}
+          aria-label={share.on ? 'Stop sharing the screen' : 'Share the screen'}
+          aria-busy={share.busy || undefined}
+          aria-keyshortcuts="S"
+          title={`${share.on ? 'Stop sharing the screen' : 'Share the screen'} (S)`}
+          data-testid="share-button"
+          onClick={share.toggle}
+        >
+          <ShareIcon />
+        </button>
+      )}
       <span className={styles.gap} />
       <button type="button" className={styles.leave} onClick={onLeave} data-testid="leave-button">
         <LeaveIcon /> Leave

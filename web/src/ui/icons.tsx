@@ -59,6 +59,13 @@ export const SpeakerOffIcon = () => (
   </Icon>
 );
 
+export const ShareIcon = () => (
+  <Icon>
+    <path d="M8.5 19.5h7M12 16v3.5M12 13V7.5M9.5 9.5 12 7l2.5 2.5" />
+    <rect x="3" y="4" width="18" height="12" rx="2.5" />
+  </Icon>
+);
+
 export const LeaveIcon = () => (
   <Icon>
     <path d="M10 4.5H6.5a2 2 0 0 0-2 2v11a2 2 0 0 0 2 2H10M14.5 8l4 4-4 4M18 12H9.5" />
