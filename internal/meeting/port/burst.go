@@ -54,6 +54,7 @@ type batch struct {
 	data     []byte
 	used     int
 	messages []message
+	packets  int // in messages
 	burst    Burst
 }
 
@@ -97,11 +98,12 @@ func (b *batch) commit(pt *path) (full bool) {
 		b.messages = append(b.messages, m)
 	}
 	b.used = at
+	b.packets += b.burst.count
 	return b.burst.count == burstPackets
 }
 
 func (b *batch) reset() {
 	clear(b.messages)
 	b.messages = b.messages[:0]
-	b.used = 0
+	b.used, b.packets = 0, 0
 }

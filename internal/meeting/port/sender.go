@@ -2,6 +2,7 @@ package port
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,8 @@ const (
 type sender struct {
 	p    *Port
 	wake chan struct{} // one waits at most
+
+	packets, messages, batches atomic.Uint64
 
 	mu    sync.Mutex // guards what follows
 	ready []*Flow    // have something to send
@@ -203,6 +206,12 @@ func (s *sender) serve(f *Flow, now time.Time) {
 // flush sends what is collected.
 func (s *sender) flush() {
 	list := s.batch.messages
+	if len(list) == 0 {
+		return
+	}
+	s.packets.Add(uint64(s.batch.packets))
+	s.messages.Add(uint64(len(list)))
+	s.batches.Add(1)
 	for len(list) > 0 {
 		l := list[0].path.link
 		n := 1

@@ -45,9 +45,12 @@ func (r Reason) String() string { return reasonNames[r] }
 
 // Stats count since the port was opened.
 type Stats struct {
-	Flows   int // now
-	TCP     int // connections, now
-	Dropped map[string]uint64
+	Flows    int    // now
+	TCP      int    // connections, now
+	Packets  uint64 // sent from queues
+	Messages uint64 // they went out in: packets of one length to one client
+	Batches  uint64 // these were collected in
+	Dropped  map[string]uint64
 }
 
 // Stats returns the counters.
@@ -55,6 +58,11 @@ func (p *Port) Stats() Stats {
 	s := Stats{Dropped: make(map[string]uint64, reasons)}
 	for r := range reasons {
 		s.Dropped[r.String()] = p.counts[r].Load()
+	}
+	for _, sender := range p.senders {
+		s.Packets += sender.packets.Load()
+		s.Messages += sender.messages.Load()
+		s.Batches += sender.batches.Load()
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
