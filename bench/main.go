@@ -29,6 +29,8 @@ var benchmarks = []benchmark{
 	{"connector", "live connector next to one ffmpeg process that does the same", liveConnector},
 	{"forward", "cost of a forwarded packet, next to LiveKit", forward},
 	{"arrivals", "joins at 20 a second and memory per guest, next to LiveKit", arrivals},
+	{"attendees", "250 attendees in one meeting, 3 speaking, audio only", attendees},
+	{"joins", "joins at 20 a second, until the first audio and the first picture, and memory", joins},
 	{"glass", "glass to glass: camera to watch page, Chromium", glass},
 }
 

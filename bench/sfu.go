@@ -2,17 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/chimesdkmeetings"
 
 	"belfry.live/belfry/bench/guest"
@@ -92,21 +89,11 @@ func (s belfryServer) meeting() (guest.Meeting, error) {
 }
 
 func (s belfryServer) client() (*chimesdkmeetings.Client, error) {
-	b, err := os.ReadFile(filepath.Join(s.Data, "keys.json"))
+	cfg, err := services(s.Server)
 	if err != nil {
 		return nil, err
 	}
-	var keys []struct{ AccessKeyID, SecretAccessKey string }
-	if err := json.Unmarshal(b, &keys); err != nil {
-		return nil, err
-	}
-	if len(keys) == 0 {
-		return nil, errors.New("the data folder has no access key")
-	}
-	return chimesdkmeetings.New(chimesdkmeetings.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(s.Endpoint),
-		Credentials: credentials.NewStaticCredentialsProvider(keys[0].AccessKeyID, keys[0].SecretAccessKey, ""),
-	}), nil
+	return chimesdkmeetings.NewFromConfig(cfg), nil
 }
 
 // A scene is who is in a meeting while it is measured.
