@@ -42,7 +42,7 @@ func chooseVideo(s *section, kind sectionKind) []chosen {
 	for i := range s.formats {
 		f := &s.formats[i]
 		video, params, ok := videoFormat(f)
-		if !ok || kind == cameraSection && !publishable(video) {
+		if !ok || kind == cameraSection && video.Codec != sfu.H264 && video.Profile != 0 {
 			continue
 		}
 		list = append(list, chosen{
@@ -55,15 +55,6 @@ func chooseVideo(s *section, kind sectionKind) []chosen {
 		})
 	}
 	return list
-}
-
-// publishable says whether a camera may send a format.
-func publishable(f sfu.Format) bool {
-	switch f.Codec {
-	case sfu.VP8, sfu.H264:
-		return true
-	}
-	return false
 }
 
 // videoFormat says what a format is, and the parameters it must have in an

@@ -53,7 +53,11 @@ func (m *microphone) read(p *Peer, plan *plan, h *rtp.Header, payload []byte, re
 	m.heard = now
 	m.in.push(h.SequenceNumber, h.Timestamp, now)
 	m.mu.Unlock()
-	if p.ev.Audio == nil || len(payload) == 0 {
+	if p.ev.Audio == nil {
+		return
+	}
+	if len(payload) == 0 { // a test of the bandwidth: no frame, nor the loss of one
+		m.recovery.Packet(h.SequenceNumber, h.Timestamp, nil, nil)
 		return
 	}
 	m.level = LevelUnknown
