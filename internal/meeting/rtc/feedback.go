@@ -1,6 +1,8 @@
 package rtc
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"belfry.live/belfry/internal/meeting/sfu"
@@ -23,6 +25,10 @@ type feedback struct {
 	lastReport time.Time
 	reported   map[uint32]reported // by SSRC, what was said last
 	seqs       []uint16
+	reports    []sfu.Report
+
+	plan        *plan // whose subscribers are in the list
+	subscribers []*sfu.Subscriber
 }
 
 // reported is what a sender report said of a stream.
@@ -85,7 +91,7 @@ func (f *feedback) tick(now time.Time) {
 func (f *feedback) report(now time.Time) {
 	all := now.Sub(f.lastReport) >= reportInterval
 	var packets []rtcp.Packet
-	for _, r := range f.peer.senderReports(now) {
+	for _, r := range f.senderReports(now) {
 		if last, ok := f.reported[r.SSRC]; all || !ok || !last.holds(r, now) {
 			f.reported[r.SSRC] = reported{now, r.Timestamp}
 			packets = append(packets, &rtcp.SenderReport{
@@ -107,17 +113,23 @@ func (f *feedback) report(now time.Time) {
 	f.peer.sendRTCP(append(packets, f.peer.sourceDescription())...)
 }
 
-func (p *Peer) senderReports(now time.Time) []sfu.Report {
-	var list []sfu.Report
-	if r, ok := p.out.mixReport(now); ok {
-		list = append(list, r)
+// senderReports returns what is to be said of all that is sent, valid until
+// the next call.
+func (f *feedback) senderReports(now time.Time) []sfu.Report {
+	if plan := f.peer.plan.Load(); plan != f.plan {
+		f.plan = plan
+		f.subscribers = slices.AppendSeq(f.subscribers[:0], maps.Values(plan.subscribers))
 	}
-	for _, s := range p.plan.Load().subscribers {
+	f.reports = f.reports[:0]
+	if r, ok := f.peer.out.mixReport(now); ok {
+		f.reports = append(f.reports, r)
+	}
+	for _, s := range f.subscribers {
 		if r, ok := s.Report(now); ok {
-			list = append(list, r)
+			f.reports = append(f.reports, r)
 		}
 	}
-	return list
+	return f.reports
 }
 
 // addReceiverReports adds what was received of the client to the first sender
