@@ -1,5 +1,6 @@
 // Package api answers the AWS SDKs for Chime SDK Meetings, Chime SDK Media
-// Pipelines and IVS on one HTTP host. A request comes in, its signature is
+// Pipelines and IVS on one HTTP host, and that for STS as far as it asks for
+// the account. A request comes in, its signature is
 // checked, its operation is found in the service's table (packages
 // chimemeetings, mediapipelines, ivs), one call into the domain does the work,
 // and the answer goes out in AWS's form. What things are and do is the
@@ -97,6 +98,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Amzn-RequestId", requestID)
 	h.Set("Date", a.cfg.Now().UTC().Format(http.TimeFormat)) // clients correct their clock by it
 
+	if a.isForm(r) {
+		a.serveForm(w, r, requestID)
+		return
+	}
 	service, call, ok := a.find(r)
 	if !ok {
 		unknown(w, r)

@@ -50,7 +50,7 @@ func TestMeetings(t *testing.T) {
 		"ScreenDataUrl":     {aws.ToString(m.MediaPlacement.ScreenDataUrl), "ws://" + host + "/v2/screen/" + id},
 		"ScreenSharingUrl":  {aws.ToString(m.MediaPlacement.ScreenSharingUrl), "ws://" + host + "/v2/screen/" + id},
 		"ScreenViewingUrl":  {aws.ToString(m.MediaPlacement.ScreenViewingUrl), "ws://" + host + "/ws/connect?passcode=null&viewer_uuid=null&X-BitHub-Call-Id=" + id},
-		"EventIngestionUrl": {aws.ToString(m.MediaPlacement.EventIngestionUrl), ""},
+		"EventIngestionUrl": {aws.ToString(m.MediaPlacement.EventIngestionUrl), s.URL + "/client-events/" + id},
 		"EchoReduction":     {string(m.MeetingFeatures.Audio.EchoReduction), "AVAILABLE"},
 		"video":             {string(m.MeetingFeatures.Video.MaxResolution), "FHD"},
 		"content":           {string(m.MeetingFeatures.Content.MaxResolution), "UHD"},
@@ -94,6 +94,39 @@ func TestPlainMeeting(t *testing.T) {
 	if m.MeetingFeatures != nil || m.MeetingHostId != nil || m.PrimaryMeetingId != nil {
 		t.Errorf("got %+v, want what nobody asked for to be absent", m)
 	}
+}
+
+// A replica names its primary; there are four of one at most, and none of a
+// replica. All end with the primary.
+func TestReplicas(t *testing.T) {
+	_, c := start(t)
+	ctx := t.Context()
+	primary := c.newMeeting(t)
+	replica := func(of *string) (*chimesdkmeetings.CreateMeetingOutput, error) {
+		in := meetingInput()
+		in.PrimaryMeetingId = of
+		return c.meetings.CreateMeeting(ctx, in)
+	}
+	var last *types.Meeting
+	for range 4 {
+		out, err := replica(primary.MeetingId)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = out.Meeting
+		if got := aws.ToString(last.PrimaryMeetingId); got != *primary.MeetingId || *last.MeetingId == got {
+			t.Errorf("got primary %s of %s, want %s", got, *last.MeetingId, *primary.MeetingId)
+		}
+	}
+	_, err := replica(primary.MeetingId)
+	checkError(t, err, http.StatusBadRequest, "LimitExceededException", "4")
+	_, err = replica(last.MeetingId)
+	checkError(t, err, http.StatusBadRequest, "BadRequestException", "replica itself")
+	if _, err := c.meetings.DeleteMeeting(ctx, &chimesdkmeetings.DeleteMeetingInput{MeetingId: primary.MeetingId}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.meetings.GetMeeting(ctx, &chimesdkmeetings.GetMeetingInput{MeetingId: last.MeetingId})
+	checkError(t, err, http.StatusNotFound, "NotFoundException", *last.MeetingId)
 }
 
 func TestMeetingsAreOfTheirRegion(t *testing.T) {

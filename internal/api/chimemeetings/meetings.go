@@ -2,6 +2,7 @@ package chimemeetings
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -43,18 +44,20 @@ type (
 		MediaRegion       string
 		MediaPlacement    mediaPlacement
 		MeetingFeatures   *features `json:",omitempty"`
+		PrimaryMeetingID  string    `json:"PrimaryMeetingId,omitempty"`
 		TenantIDs         []string  `json:"TenantIds"`
 		MeetingARN        string    `json:"MeetingArn"`
 	}
 
 	mediaPlacement struct {
-		AudioHostURL     string `json:"AudioHostUrl"`
-		AudioFallbackURL string `json:"AudioFallbackUrl"`
-		SignalingURL     string `json:"SignalingUrl"`
-		TurnControlURL   string `json:"TurnControlUrl"`
-		ScreenDataURL    string `json:"ScreenDataUrl"`
-		ScreenViewingURL string `json:"ScreenViewingUrl"`
-		ScreenSharingURL string `json:"ScreenSharingUrl"`
+		AudioHostURL      string `json:"AudioHostUrl"`
+		AudioFallbackURL  string `json:"AudioFallbackUrl"`
+		SignalingURL      string `json:"SignalingUrl"`
+		TurnControlURL    string `json:"TurnControlUrl"`
+		ScreenDataURL     string `json:"ScreenDataUrl"`
+		ScreenViewingURL  string `json:"ScreenViewingUrl"`
+		ScreenSharingURL  string `json:"ScreenSharingUrl"`
+		EventIngestionURL string `json:"EventIngestionUrl"`
 	}
 
 	meetingInput struct {
@@ -76,8 +79,16 @@ func (s *service) newMeeting(ctx context.Context, c restjson.Caller, in createMe
 			return meeting.Meeting{}, invalid("%s must not begin with %s: %q", name, reservedPrefix, id)
 		}
 	}
+	var primary meeting.ID
 	if in.PrimaryMeetingID != "" {
-		return meeting.Meeting{}, invalid("PrimaryMeetingId: this server has no replica meetings")
+		m, err := s.lookup(ctx, c, in.PrimaryMeetingID)
+		if errors.Is(err, meeting.ErrNotFound) {
+			return meeting.Meeting{}, invalid("PrimaryMeetingId: %v", err)
+		}
+		if err != nil {
+			return meeting.Meeting{}, err
+		}
+		primary = m.ID
 	}
 	f := in.MeetingFeatures.spec()
 	if err := checkFeatures(f); err != nil {
@@ -96,6 +107,7 @@ func (s *service) newMeeting(ctx context.Context, c restjson.Caller, in createMe
 		MediaRegion:  in.MediaRegion,
 		ExternalID:   in.ExternalMeetingID,
 		HostID:       in.MeetingHostID,
+		PrimaryID:    primary,
 		TenantIDs:    in.TenantIDs,
 		Tags:         tags,
 		NetworkType:  in.MediaPlacementNetworkType,
@@ -119,10 +131,9 @@ func (s *service) deleteMeeting(ctx context.Context, c restjson.Caller, in meeti
 	return s.meetings.End(ctx, m.ID)
 }
 
-// shape returns the meeting as clients see it. Only SignalingUrl and
-// AudioHostUrl are dialled or looked at by today's media clients; the others
-// are there for their shape. There is no EventIngestionUrl: without it the
-// client sends no telemetry anywhere.
+// shape returns the meeting as clients see it. Only SignalingUrl,
+// EventIngestionUrl and AudioHostUrl are dialled or looked at by today's media
+// clients; the others are there for their shape.
 func (s *service) shape(m meeting.Meeting) meetingShape {
 	id := string(m.ID)
 	screen := s.socketURL("v2", "screen", id)
@@ -138,17 +149,19 @@ func (s *service) shape(m meeting.Meeting) meetingShape {
 		ExternalMeetingID: m.ExternalID,
 		MediaRegion:       m.MediaRegion,
 		MediaPlacement: mediaPlacement{
-			AudioHostURL:     s.cfg.MediaAddress,
-			AudioFallbackURL: s.socketURL("calls", id).String(),
-			SignalingURL:     s.socketURL("control", id).String(),
-			TurnControlURL:   s.cfg.PublicURL.JoinPath("v2", "turn_sessions").String(),
-			ScreenDataURL:    screen.String(),
-			ScreenViewingURL: viewing.String(),
-			ScreenSharingURL: screen.String(),
+			AudioHostURL:      s.cfg.MediaAddress,
+			AudioFallbackURL:  s.socketURL("calls", id).String(),
+			SignalingURL:      s.socketURL("control", id).String(),
+			TurnControlURL:    s.cfg.PublicURL.JoinPath("v2", "turn_sessions").String(),
+			ScreenDataURL:     screen.String(),
+			ScreenViewingURL:  viewing.String(),
+			ScreenSharingURL:  screen.String(),
+			EventIngestionURL: s.cfg.PublicURL.JoinPath(meeting.EventsPath, id).String(),
 		},
-		MeetingFeatures: featuresShape(m.Features),
-		TenantIDs:       tenants,
-		MeetingARN:      fmt.Sprintf("arn:aws:chime:%s:%s:meeting/%s", m.Region, s.cfg.Account, id),
+		MeetingFeatures:  featuresShape(m.Features),
+		PrimaryMeetingID: string(m.PrimaryID),
+		TenantIDs:        tenants,
+		MeetingARN:       fmt.Sprintf("arn:aws:chime:%s:%s:meeting/%s", m.Region, s.cfg.Account, id),
 	}
 }
 

@@ -59,6 +59,8 @@ func New(cfg Config, meetings Meetings) *restjson.Service {
 			{Err: meeting.ErrAttendeeNotFound, Status: http.StatusNotFound, Type: notFound},
 			{Err: meeting.ErrFull, Status: http.StatusBadRequest, Type: limitExceeded},
 			{Err: meeting.ErrTooMany, Status: http.StatusBadRequest, Type: limitExceeded},
+			{Err: meeting.ErrTooManyReplicas, Status: http.StatusBadRequest, Type: limitExceeded},
+			{Err: meeting.ErrPrimary, Status: http.StatusBadRequest, Type: badRequest},
 		},
 	}
 }
