@@ -40,14 +40,17 @@ func local(l net.Listener) string {
 }
 
 // publicURL is the base of all URLs that go out.
-func publicURL(cfg config.Config, http net.Listener) (*url.URL, error) {
+func publicURL(cfg config.Config, d doors) (*url.URL, error) {
 	if cfg.PublicURL != "" {
 		return url.Parse(strings.TrimSuffix(cfg.PublicURL, "/"))
 	}
-	a := http.Addr().(*net.TCPAddr)
+	scheme, a := "http", d.http.Addr().(*net.TCPAddr)
+	if d.tls != nil {
+		scheme, a = "https", d.tls.Addr().(*net.TCPAddr)
+	}
 	host := a.IP.String()
 	if a.IP.IsLoopback() || a.IP.IsUnspecified() {
 		host = "localhost" // a secure context for browsers
 	}
-	return &url.URL{Scheme: "http", Host: net.JoinHostPort(host, fmt.Sprint(a.Port))}, nil
+	return &url.URL{Scheme: scheme, Host: net.JoinHostPort(host, fmt.Sprint(a.Port))}, nil
 }

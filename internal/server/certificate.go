@@ -10,11 +10,16 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
+	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"time"
+
+	"belfry.live/belfry/internal/config"
 )
 
 const (
@@ -59,6 +64,54 @@ func openCertificate(f *Folder, names []string, now time.Time) (tls.Certificate,
 		return tls.Certificate{}, nil, fmt.Errorf("certificate: %w", err)
 	}
 	return leaf, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Certificate[0]}), nil
+}
+
+// certificateNames are those that our own certificate is for, each once.
+func certificateNames(ingestHost string, public *url.URL, media []netip.AddrPort) []string {
+	names := []string{ingestHost, ownName, "127.0.0.1", "::1", public.Hostname()}
+	for _, m := range media {
+		names = append(names, m.Addr().String())
+	}
+	var once []string
+	for _, n := range names {
+		if !slices.Contains(once, n) {
+			once = append(once, n)
+		}
+	}
+	return once
+}
+
+// ownName is the name that is always shown our own certificate.
+const ownName = "localhost"
+
+// openCertificates returns how TLS is served: with our own certificate for the
+// names, or with that of the settings, and our own for ownName. It also
+// returns our own authority in PEM.
+func openCertificates(cfg config.Config, f *Folder, names []string, log *slog.Logger) (*tls.Config, []byte, error) {
+	own, authority, err := openCertificate(f, names, time.Now())
+	if err != nil {
+		return nil, nil, err
+	}
+	if cfg.Certificate == "" {
+		return serverTLS(own, nil), authority, nil
+	}
+	files, err := openCertificateFiles(cfg.Certificate, cfg.CertificateKey, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return serverTLS(own, files.get), authority, nil
+}
+
+func serverTLS(own tls.Certificate, other func(now time.Time) *tls.Certificate) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if other == nil || hello.ServerName == ownName {
+				return &own, nil
+			}
+			return other(time.Now()), nil
+		},
+	}
 }
 
 // openPair reads a certificate and its key from one PEM file, or makes both if

@@ -25,6 +25,7 @@ const (
 	keysFile    = "keys.json"
 	natsFolder  = "nats"
 	tlsFolder   = "tls"
+	turnFile    = "turn.key"
 )
 
 // OpenFolder makes the folder if it is missing and takes it for this process.

@@ -24,6 +24,7 @@ import (
 	"belfry.live/belfry/internal/connector"
 	"belfry.live/belfry/internal/meeting"
 	"belfry.live/belfry/internal/meeting/rtc"
+	"belfry.live/belfry/internal/server/tlsport"
 	"belfry.live/belfry/internal/store/natskv"
 	"belfry.live/belfry/web"
 )
@@ -52,7 +53,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer doors.Close()
-	public, err := publicURL(cfg, doors.http)
+	public, err := publicURL(cfg, doors)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if ingestHost == "" {
 		ingestHost = public.Hostname()
 	}
-	certificate, authority, err := openCertificate(folder, []string{ingestHost, "localhost", "127.0.0.1", "::1"}, time.Now())
+	turnSecret, err := openTURNSecret(folder.file(turnFile))
 	if err != nil {
 		return err
 	}
@@ -69,6 +70,18 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return addressError("media", cfg.Media, err)
 	}
 	defer transport.Close()
+	media := transport.Port()
+	discover := &discovery{server: cfg.STUNServer, configured: cfg.PublicAddresses, set: media.SetPublicAddresses, log: log}
+	if cfg.STUNServer != "" {
+		discover.once(ctx)
+	}
+	candidates := udpCandidates(media, log)
+	certificates, authority, err := openCertificates(cfg, folder, certificateNames(ingestHost, public, candidates), log)
+	if err != nil {
+		return err
+	}
+	secure := secureRelay(doors.tls, public, cfg.PublicURL != "", candidates)
+	relay := newRelay(media, turnSecret, secure, log)
 	tables, err := natskv.Open(ctx, natskv.Config{Dir: folder.file(natsFolder)}, log)
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
@@ -82,6 +95,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	meetings, err := meeting.New(ctx, meeting.Config{
 		Transport: transport, EmptyTimeout: cfg.Meeting.EmptyTimeout.Duration,
 		MaxAge: cfg.Meeting.MaxAge.Duration, MaxMeetings: cfg.Meeting.MaxMeetings,
+		Relay: relay, RelayPolicy: relayPolicy(cfg.Relay),
 	}, tables, log)
 	if err != nil {
 		return err
@@ -125,32 +139,57 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	stages.start(ctx,
 		channels.Run,
 		func(ctx context.Context) error { return desk.Serve(ctx, doors.rtmp, false) },
-		func(ctx context.Context) error { return desk.Serve(ctx, tlsListener(doors.rtmps, certificate), true) },
+		func(ctx context.Context) error {
+			return desk.Serve(ctx, tls.NewListener(doors.rtmps, certificates), true)
+		},
 	)
+	relayed := []net.Listener{media.TURNListener()}
+	entrances := []func(context.Context) error{
+		connectors.Run, application.Run,
+		func(ctx context.Context) error { return serveHTTP(ctx, doors.http, front, log) },
+	}
+	if doors.tls != nil {
+		port := tlsport.New(doors.tls, certificates, tlsport.Limits{}, log)
+		relayed = append(relayed, port.TURN())
+		stages.start(ctx, port.Run, func(ctx context.Context) error { return desk.Serve(ctx, port.RTMPS(), true) })
+		entrances = append(entrances, func(ctx context.Context) error { return serveHTTP(ctx, port.HTTP(), front, log) })
+	}
+	if cfg.STUNServer != "" {
+		entrances = append(entrances, discover.run)
+	}
+	stages.start(ctx, func(ctx context.Context) error { return relay.Run(ctx, media.TURN(), relayed...) })
 	stages.start(ctx, meetings.Run)
-	stages.start(ctx, connectors.Run, application.Run, func(ctx context.Context) error { return serveHTTP(ctx, doors.http, front, log) })
+	stages.start(ctx, entrances...)
 
 	running := Running{Process: os.Getpid(), Endpoint: endpoint, Region: cfg.Region}
 	if err := writeJSON(folder.file(runningFile), running); err != nil {
 		return err
 	}
 	ready.Store(true)
-	log.Info("belfry is ready at "+public.String(), "http", doors.http.Addr(), "rtmp", doors.rtmp.Addr(),
-		"rtmps", doors.rtmps.Addr(), "media", transport.Addr(), "data", folder.path)
+	listening := []any{
+		"http", doors.http.Addr(), "rtmp", doors.rtmp.Addr(), "rtmps", doors.rtmps.Addr(), "media", transport.Addr(), "data", folder.path,
+	}
+	if doors.tls != nil {
+		listening = append(listening, "tls", doors.tls.Addr())
+	}
+	log.Info("belfry is ready at "+public.String(), listening...)
 	err = stages.wait(ctx)
 	ready.Store(false)
 	log.Info("belfry is stopping")
 	return err
 }
 
-// doors are the TCP listeners.
-type doors struct{ http, rtmp, rtmps net.Listener }
+// doors are the TCP listeners; tls is nil if there is none.
+type doors struct{ http, rtmp, rtmps, tls net.Listener }
 
 func open(cfg config.Config) (d doors, err error) {
 	for _, door := range []struct {
 		listener      *net.Listener
 		setting, addr string
-	}{{&d.http, "http", cfg.HTTP}, {&d.rtmp, "rtmp", cfg.RTMP}, {&d.rtmps, "rtmps", cfg.RTMPS}} {
+	}{{&d.http, "http", cfg.HTTP}, {&d.rtmp, "rtmp", cfg.RTMP}, {&d.rtmps, "rtmps", cfg.RTMPS}, {&d.tls, "tls", cfg.TLS}} {
+		if door.setting == "tls" && door.addr == "" {
+			continue
+		}
 		if *door.listener, err = listen(door.setting, door.addr); err != nil {
 			d.Close()
 			return doors{}, err
@@ -161,15 +200,11 @@ func open(cfg config.Config) (d doors, err error) {
 
 // Close closes those that are open; closing twice is harmless.
 func (d doors) Close() {
-	for _, l := range []net.Listener{d.http, d.rtmp, d.rtmps} {
+	for _, l := range []net.Listener{d.http, d.rtmp, d.rtmps, d.tls} {
 		if l != nil {
 			l.Close()
 		}
 	}
-}
-
-func tlsListener(l net.Listener, certificate tls.Certificate) net.Listener {
-	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
 }
 
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {

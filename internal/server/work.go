@@ -76,7 +76,7 @@ func (w *work) run(ctx context.Context, p connector.Pipeline, as connector.Invit
 		job.Width, job.Height = job.Height, job.Width
 	}
 	if addr := w.ownIngest(p.SinkURL.Reveal()); addr != "" {
-		job.SinkAddress, job.SinkServerName, job.SinkRoots = addr, w.ingestHost, w.own
+		job.SinkAddress, job.SinkServerName, job.SinkRoots = addr, ownName, w.own
 	}
 	return worker.Run(ctx, worker.Job{Kind: KindLiveConnector, Spec: job}, func(line json.RawMessage) {
 		var e liveconnector.Event
