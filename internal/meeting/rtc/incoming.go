@@ -258,8 +258,13 @@ func (p *Peer) senderReport(r *rtcp.SenderReport, now time.Time) {
 }
 
 // measureRTT takes the round trip time from what the client says about our
-// sender reports (RFC 3550, section 6.4.1).
+// sender reports (RFC 3550, section 6.4.1), and how much of the mix it loses.
 func (p *Peer) measureRTT(reports []rtcp.ReceptionReport, now time.Time) {
+	for _, r := range reports {
+		if r.SSRC == p.out.audioSSRC {
+			p.out.redundancy.report(r, p.Bandwidth(now), now)
+		}
+	}
 	for _, r := range reports {
 		if r.LastSenderReport == 0 {
 			continue

@@ -104,6 +104,7 @@ type negotiation struct {
 	tracks    []Track
 	plan      *plan
 	audioType uint32 // for the mix, or noType
+	audioRED  uint32 // for the mix with redundancy, or noType
 	stereo    bool   // the client wants the mix in stereo
 	decodes   []sfu.Format
 	receives  map[string]*receive
@@ -111,7 +112,7 @@ type negotiation struct {
 
 // decide goes through the sections; it changes nothing outside.
 func (n *negotiation) decide(o Offer) error {
-	n.audioType = noType
+	n.audioType, n.audioRED = noType, noType
 	n.plan.subscribers = make(map[uint32]*sfu.Subscriber)
 	audio, videos := false, 0
 	for i := range n.offer.sections {
@@ -161,6 +162,9 @@ func (n *negotiation) decideAudio(s *answerSection, v voice) {
 	if m.direction.receives() {
 		s.msid, s.ssrc = "audio audio", n.peer.out.audioSSRC
 		n.audioType = uint32(v.opus)
+		if v.red != 0 {
+			n.audioRED = uint32(v.red)
+		}
 		n.stereo = v.stereo
 		n.plan.twccSend = extensionID(s.extensions, uriTWCC)
 	}
@@ -298,6 +302,7 @@ func (n *negotiation) apply() {
 	}
 	p.plan.Store(n.plan)
 	p.out.audioType.Store(n.audioType)
+	p.out.redundancy.payloadType.Store(n.audioRED)
 	p.stereo.Store(n.stereo)
 	p.decodes.Store(&n.decodes)
 	p.band.agree(n.plan.twccSend)

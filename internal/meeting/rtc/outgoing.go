@@ -53,6 +53,7 @@ type outgoing struct {
 		timestamp       uint32
 		at              time.Time // of timestamp, on the server's clock
 	}
+	redundancy redundancy // its memory is guarded by mix
 
 	rtcp struct {
 		sync.Mutex // guards what follows
@@ -70,6 +71,7 @@ func (o *outgoing) init() {
 	o.audio.limit, o.again.limit, o.video.limit = audioQueue, againQueue, videoQueue
 	o.audioSSRC = randomUint32()
 	o.audioType.Store(noType)
+	o.redundancy.payloadType.Store(noType)
 	o.mix.seq = uint16(randomUint32())
 }
 
@@ -130,20 +132,21 @@ func (p *Peer) WriteAudio(f AudioFrame) error {
 	if typ == noType || !o.opened.Load() {
 		return nil // the client has not asked for audio, or not arrived yet
 	}
-	pkt := f.Packet
-	if pkt != nil {
-		pkt.Retain()
-	} else if pkt = sfu.NewPacket(f.Payload); pkt == nil {
-		return errors.New("audio frame is too long")
-	}
 	o.mix.Lock()
 	defer o.mix.Unlock()
+	payload, payloadType := o.redundancy.add(f.Payload, f.Timestamp, uint8(typ))
+	pkt := f.Packet
+	if pkt != nil && payloadType == uint8(typ) {
+		pkt.Retain()
+	} else if pkt = sfu.NewPacket(payload); pkt == nil {
+		return errors.New("audio frame is too long")
+	}
 	x := sfu.Outgoing{
 		Packet:    pkt,
 		SSRC:      o.audioSSRC,
 		Timestamp: f.Timestamp,
 		Seq:       o.mix.seq,
-		Type:      uint8(typ),
+		Type:      payloadType,
 		Marker:    f.Marker,
 	}
 	if !o.put(&o.audio, x) {
@@ -153,7 +156,7 @@ func (p *Peer) WriteAudio(f AudioFrame) error {
 	}
 	o.mix.seq++
 	o.mix.packets++
-	o.mix.octets += uint32(len(f.Payload))
+	o.mix.octets += uint32(len(payload))
 	o.mix.timestamp, o.mix.at = f.Timestamp, f.Time
 	return nil
 }
