@@ -138,14 +138,28 @@ func FrameNumber(b []byte) uint16 {
 }
 
 // ParseDescriptor reads a descriptor (the specification, A.8.3). A structure
-// goes to s; without one s is what the descriptor refers to.
+// goes to s, if nothing is broken; without one s is what the descriptor refers
+// to.
 //
 //	mandatory  |S|E| template 6 | frame number 16 |
 //	extended   |structure|active|dtis|fdiffs|chains|, then of each what there is
 func ParseDescriptor(b []byte, s *Structure) (d Descriptor, err error) {
-	if len(b) > MaxDescriptor {
+	switch {
+	case len(b) > MaxDescriptor:
 		return Descriptor{}, errTooLong
+	case !HasStructure(b):
+		return parseDescriptor(b, s)
 	}
+	var parsed Structure
+	if d, err = parseDescriptor(b, &parsed); err != nil {
+		return Descriptor{}, err
+	}
+	*s = parsed
+	return d, nil
+}
+
+// parseDescriptor reads a descriptor; a structure goes to an empty s.
+func parseDescriptor(b []byte, s *Structure) (d Descriptor, err error) {
 	r := bits.NewReader(b)
 	d.FrameStart, d.FrameEnd = r.Flag(), r.Flag()
 	id := uint8(r.Bits(6))
@@ -156,11 +170,9 @@ func ParseDescriptor(b []byte, s *Structure) (d Descriptor, err error) {
 		dtis, fdiffs = r.Flag(), r.Flag()
 		r.Skip(1) // frame chains come last and nobody here looks at them
 		if d.HasStructure {
-			var parsed Structure
-			if err := parsed.parse(&r); err != nil {
+			if err := s.parse(&r); err != nil {
 				return Descriptor{}, err
 			}
-			*s = parsed
 		}
 		d.ActiveAt = r.Pos()
 		if d.HasActive {
@@ -193,7 +205,10 @@ func ParseDescriptor(b []byte, s *Structure) (d Descriptor, err error) {
 			d.ReferenceCount++
 		}
 	}
-	return d, r.Err()
+	if r.Err() != nil {
+		return Descriptor{}, r.Err()
+	}
+	return d, nil
 }
 
 func (p *Place) readIndications(r *bits.Reader, targets int) {
