@@ -7,6 +7,7 @@
 package port
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,8 @@ type Config struct {
 	Addr            string       // UDP and TCP, "host:port"; port 0 picks one, no host means all addresses
 	PublicAddresses []netip.Addr // told to clients in front of the local ones
 	Readers         int          // UDP sockets, each with a goroutine that reads it; 0: as many as pay
+
+	proveWithin time.Duration // 0: the constant; shorter in tests
 }
 
 // A Port is safe for use by many goroutines.
@@ -64,7 +67,9 @@ type Port struct {
 	turnTCP  *turnListener
 	local    localAddresses
 	stop     chan struct{} // closed by Close
-	tasks    sync.WaitGroup
+
+	proveWithin time.Duration // what a new connection has to prove whose it is
+	tasks       sync.WaitGroup
 
 	counts     [reasons]atomic.Uint64
 	next       atomic.Uint32 // sender of the next flow
@@ -136,15 +141,17 @@ func New(cfg Config, conn net.PacketConn, log *slog.Logger) *Port {
 func newPort(cfg Config, addr net.Addr, log *slog.Logger) *Port {
 	at := addr.(*net.UDPAddr).AddrPort()
 	p := &Port{
-		log:    log,
-		addr:   netip.AddrPortFrom(at.Addr().Unmap(), at.Port()),
-		began:  time.Now(),
-		stop:   make(chan struct{}),
-		public: slices.Clone(cfg.PublicAddresses),
-		flows:  make(map[string]*Flow),
-		paths:  make(map[netip.AddrPort]*path),
-		routes: make(map[netip.AddrPort]*route),
-		conns:  make(map[*tcpConn]struct{}),
+		log:   log,
+		addr:  netip.AddrPortFrom(at.Addr().Unmap(), at.Port()),
+		began: time.Now(),
+		stop:  make(chan struct{}),
+
+		proveWithin: cmp.Or(cfg.proveWithin, proveWithin),
+		public:      slices.Clone(cfg.PublicAddresses),
+		flows:       make(map[string]*Flow),
+		paths:       make(map[netip.AddrPort]*path),
+		routes:      make(map[netip.AddrPort]*route),
+		conns:       make(map[*tcpConn]struct{}),
 	}
 	p.strangers.rate, p.strangers.burst = strangerRate, strangerBurst
 	p.turn = newTURNConn(p)

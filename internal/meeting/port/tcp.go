@@ -112,7 +112,7 @@ func (p *Port) accept() {
 			ended:  make(chan struct{}),
 			wake:   make(chan struct{}, 1),
 		}
-		_ = conn.SetReadDeadline(time.Now().Add(proveWithin))
+		_ = conn.SetReadDeadline(time.Now().Add(p.proveWithin))
 		if !p.admit(c) {
 			p.counts[TCPRefused].Add(1)
 			conn.Close()
@@ -147,6 +147,8 @@ func (c *tcpConn) serve() {
 	r := bufio.NewReaderSize(c.conn, frameHeader+MaxPacket)
 	head, err := r.Peek(peek)
 	if err == nil && isTURN(head) {
+		prove()
+		c.p.forgetConn(c) // it is the server's now
 		_ = c.conn.SetReadDeadline(time.Time{})
 		c.p.turnTCP.deliver(c.conn, r)
 		return

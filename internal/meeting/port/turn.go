@@ -133,31 +133,49 @@ func (t *turnConn) push(b []byte, from netip.AddrPort) {
 }
 
 func (t *turnConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := t.ReadFromUDPAddrPort(b)
+	if err != nil {
+		return 0, nil, err
+	}
+	return n, net.UDPAddrFromAddrPort(from), nil
+}
+
+// ReadFromUDPAddrPort is ReadFrom without an allocation.
+func (t *turnConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	select {
+	case <-t.ended:
+		return 0, netip.AddrPort{}, net.ErrClosed
+	default:
+	}
 	select {
 	case <-t.deadline.Done():
-		return 0, nil, os.ErrDeadlineExceeded
-	case <-t.ended:
-		return 0, nil, net.ErrClosed
+		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
 	default:
 	}
 	select {
 	case d := <-t.queue:
 		n := copy(b, d.buf[:d.n])
 		turnBuffers.Put(d.buf)
-		return n, net.UDPAddrFromAddrPort(d.from), nil
+		return n, d.from, nil
 	case <-t.deadline.Done():
-		return 0, nil, os.ErrDeadlineExceeded
+		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
 	case <-t.ended:
-		return 0, nil, net.ErrClosed
+		return 0, netip.AddrPort{}, net.ErrClosed
 	}
 }
 
-// WriteTo answers on the socket and from the address that was spoken to.
 func (t *turnConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	at, ok := addrPort(addr)
 	if !ok {
 		return 0, net.InvalidAddrError("no UDP address")
 	}
+	return t.WriteToUDPAddrPort(b, at)
+}
+
+// WriteToUDPAddrPort answers on the socket and from the address that was
+// spoken to.
+func (t *turnConn) WriteToUDPAddrPort(b []byte, at netip.AddrPort) (int, error) {
+	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 	t.mu.Lock()
 	peer, ok := t.peers[at]
 	if !ok {
