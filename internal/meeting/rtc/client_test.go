@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,8 +95,10 @@ type attendee struct {
 	receive     map[*webrtc.RTPTransceiver]*sfu.Publisher
 	answer      Answer
 	proxy       netip.AddrPort
-	foreign     bool  // the offer has the fingerprint of another's certificate
-	reel        *film // used by the goroutine of film
+	foreign     bool         // the offer has the fingerprint of another's certificate
+	reel        *film        // used by the goroutine of film
+	filmed      atomic.Int64 // frames of the camera
+	spoken      atomic.Int64 // packets of the microphone
 
 	mu        sync.Mutex // guards what follows
 	connected bool
@@ -107,6 +110,7 @@ type attendee struct {
 	stopped   []*sfu.Publisher
 	tracks    map[string]*webrtc.TrackRemote // by stream id
 	videos    map[string]*video              // by stream id
+	pulses    map[string]*pulse              // by stream id
 	srs       map[uint32]rtcp.SenderReport
 	wantKey   bool
 }
@@ -138,6 +142,7 @@ func newAttendee(t *testing.T, tr *Transport, cfg attendeeConfig) *attendee {
 		receive: make(map[*webrtc.RTPTransceiver]*sfu.Publisher),
 		tracks:  make(map[string]*webrtc.TrackRemote),
 		videos:  make(map[string]*video),
+		pulses:  make(map[string]*pulse),
 		srs:     make(map[uint32]rtcp.SenderReport),
 	}
 	peer, err := tr.NewPeer(Events{
@@ -243,6 +248,7 @@ func (a *attendee) talk(mic *webrtc.TrackLocalStaticRTP) (stop func()) {
 				}
 			}
 			_ = mic.WriteRTP(p)
+			a.spoken.Add(1)
 		}
 	}()
 	return func() { close(done); <-ended }
@@ -263,10 +269,11 @@ func (a *attendee) readCameraRTCP() {
 }
 
 func (a *attendee) onTrack(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-	v := newVideo()
+	v, beat := newVideo(), new(pulse)
 	a.locked(func() {
 		a.tracks[track.StreamID()] = track
 		a.videos[track.StreamID()] = v
+		a.pulses[track.StreamID()] = beat
 	})
 	go func() {
 		for {
@@ -287,12 +294,33 @@ func (a *attendee) onTrack(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiv
 			if err != nil {
 				return
 			}
+			a.locked(func() { beat.feel(p, time.Now()) })
 			v.push(p, track.Codec().MimeType)
 			if v.wantsKey() {
 				_ = a.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())}})
 			}
 		}
 	}()
+}
+
+// A pulse says how evenly a stream comes.
+type pulse struct {
+	last    time.Time
+	highest uint16
+	packets int
+	missing int           // sequence numbers that were jumped over
+	longest time.Duration // between two packets
+}
+
+func (b *pulse) feel(p *rtp.Packet, now time.Time) {
+	if b.packets > 0 {
+		b.longest = max(b.longest, now.Sub(b.last))
+		if step := int(int16(p.SequenceNumber - b.highest)); step > 0 {
+			b.missing += step - 1
+		}
+	}
+	b.packets++
+	b.last, b.highest = now, p.SequenceNumber
 }
 
 // watch adds a receive section for a publisher.
@@ -395,6 +423,7 @@ func (a *attendee) film(codec webrtc.RTPCodecCapability) (stop func() int) {
 				_ = a.cameraTrack.WriteRTP(p)
 			}
 			frames++
+			a.filmed.Add(1)
 			select {
 			case <-done:
 				return

@@ -27,13 +27,13 @@ const (
 	// What one client may send: a camera with three layers is 4 Mbit/s, a
 	// content share 2.5, and tests of the bandwidth may double that. More
 	// would have to go out to everybody who watches.
-	maxUplinkBytes    = 3 << 20 // a second, and at once
-	maxUplinkPackets  = 4000    // a second, and at once
-	maxControlPackets = 2000    // a second, and at once
+	maxUplinkBytes    = 2 << 20 // a second, and at once
+	maxUplinkPackets  = 2000    // a second, and at once
+	maxControlPackets = 1000    // a second, and twice that at once
 
 	// maxResendRequests is how many packets one client may ask for again in a
-	// second: a fifth of 25 videos, several times over.
-	maxResendRequests = 5000
+	// second, and at once: all that a client's 15 Mbit/s of video are.
+	maxResendRequests = 1500
 )
 
 // Why an incoming packet was not used.
@@ -85,7 +85,7 @@ func (in *incoming) init(p *Peer) {
 	in.newControl = newAllowance(newSSRCsPerSec, maxControlSSRCs)
 	in.bytes = newAllowance(maxUplinkBytes, maxUplinkBytes)
 	in.packets = newAllowance(maxUplinkPackets, maxUplinkPackets)
-	in.control = newAllowance(maxControlPackets, maxControlPackets)
+	in.control = newAllowance(maxControlPackets, 2*maxControlPackets)
 	in.resends = newAllowance(maxResendRequests, maxResendRequests)
 	in.rttNanos.Store(int64(defaultRTT))
 	in.audio.init(p)
