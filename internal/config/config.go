@@ -50,6 +50,8 @@ type Config struct {
 
 	Log       Log       `toml:"log"`
 	Meeting   Meeting   `toml:"meeting"`
+	Limits    Limits    `toml:"limits"`
+	Metrics   Metrics   `toml:"metrics"`
 	Connector Connector `toml:"connector"`
 	Channel   Channel   `toml:"channel"`
 	Site      Site      `toml:"site"`
@@ -66,6 +68,24 @@ type Meeting struct {
 	EmptyTimeout Duration `toml:"empty_timeout"`
 	MaxAge       Duration `toml:"max_age"`
 	MaxMeetings  int      `toml:"max_meetings"`
+	MaxAttendees int      `toml:"max_attendees"`
+	MaxCameras   int      `toml:"max_cameras"`
+	MaxShares    int      `toml:"max_shares"`
+}
+
+// Limits are those of all meetings together; 0 is none.
+type Limits struct {
+	Attendees      int `toml:"attendees"`
+	Connections    int `toml:"connections"`
+	Videos         int `toml:"videos"`
+	JoinsPerSecond int `toml:"joins_per_second"`
+	CPUPercent     int `toml:"cpu_percent"`
+	Mbps           int `toml:"mbps"`
+}
+
+// Metrics says who may read them.
+type Metrics struct {
+	Token string `toml:"token"`
 }
 
 // Connector limits media pipelines.
@@ -112,7 +132,8 @@ func Default() Config {
 		Account:         "000000000000",
 		Region:          "us-east-1",
 		Log:             Log{Level: "info", Format: "text"},
-		Meeting:         Meeting{EmptyTimeout: Duration{5 * time.Minute}, MaxAge: Duration{24 * time.Hour}, MaxMeetings: 250},
+		Meeting:         Meeting{EmptyTimeout: Duration{5 * time.Minute}, MaxAge: Duration{24 * time.Hour}, MaxMeetings: 250, MaxAttendees: 250, MaxCameras: 25, MaxShares: 2},
+		Limits:          Limits{Attendees: 5000, Connections: 20000, Videos: 2000, JoinsPerSecond: 100, CPUPercent: 95},
 		Connector:       Connector{MaxPipelines: 100, TrustedCAs: []string{}},
 		Channel:         Channel{MaxChannels: 5000},
 		Site: Site{
@@ -213,6 +234,9 @@ func setText(v reflect.Value, text string) error {
 	return nil
 }
 
+// minToken is the shortest secret that nobody guesses, in characters.
+const minToken = 16
+
 // Check says what is wrong with the settings, everything at once.
 func (c Config) Check() error {
 	var wrong []error
@@ -259,10 +283,25 @@ func (c Config) Check() error {
 	for setting, n := range map[string]int{
 		"meeting.max_meetings": c.Meeting.MaxMeetings, "connector.max_pipelines": c.Connector.MaxPipelines,
 		"channel.max_channels": c.Channel.MaxChannels, "site.seats": c.Site.Seats,
+		"meeting.max_attendees": c.Meeting.MaxAttendees, "meeting.max_cameras": c.Meeting.MaxCameras, "meeting.max_shares": c.Meeting.MaxShares,
 	} {
 		if n < 1 {
 			say(setting, "%d is less than 1", n)
 		}
+	}
+	for setting, n := range map[string]int{
+		"limits.attendees": c.Limits.Attendees, "limits.connections": c.Limits.Connections, "limits.videos": c.Limits.Videos,
+		"limits.joins_per_second": c.Limits.JoinsPerSecond, "limits.cpu_percent": c.Limits.CPUPercent, "limits.mbps": c.Limits.Mbps,
+	} {
+		if n < 0 {
+			say(setting, "%d is less than 0", n)
+		}
+	}
+	if c.Limits.CPUPercent > 100 {
+		say("limits.cpu_percent", "%d is more than all", c.Limits.CPUPercent)
+	}
+	if n := len(c.Metrics.Token); n > 0 && n < minToken {
+		say("metrics.token", "it has %d characters, want %d or more", n, minToken)
 	}
 	for setting, d := range map[string]Duration{
 		"meeting.empty_timeout": c.Meeting.EmptyTimeout, "meeting.max_age": c.Meeting.MaxAge,

@@ -214,6 +214,16 @@ func (s *Service) List(ctx context.Context, region string) ([]Pipeline, error) {
 	return slices.DeleteFunc(pipelines, func(p Pipeline) bool { return p.Region != region }), err
 }
 
+// Count returns how many pipelines there are, by status.
+func (s *Service) Count(ctx context.Context) (map[Status]int, error) {
+	pipelines, err := s.all(ctx)
+	n := map[Status]int{Initializing: 0, InProgress: 0, Stopping: 0, Stopped: 0, Failed: 0}
+	for _, p := range pipelines {
+		n[p.Status]++
+	}
+	return n, err
+}
+
 // Delete ends the pipeline. It returns when that is written down; the worker
 // finishes behind it.
 func (s *Service) Delete(ctx context.Context, id ID) error {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"belfry.live/belfry/internal/meeting"
 )
 
 // fronts are the handlers that share the HTTP port.
@@ -12,7 +14,8 @@ type fronts struct {
 		http.Handler
 		Claims(*http.Request) bool // is it a call of an AWS client?
 	}
-	meeting  http.Handler // signaling
+	meeting  http.Handler // signaling, client events
+	metrics  http.Handler
 	playback http.Handler
 	site     http.Handler // the application behind the site
 	web      http.Handler // the site itself
@@ -26,7 +29,9 @@ func (f fronts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; {
 	case path == "/healthz":
 		f.health(w)
-	case strings.HasPrefix(path, "/control/"):
+	case path == "/metrics":
+		f.metrics.ServeHTTP(w, r)
+	case strings.HasPrefix(path, "/control/"), strings.HasPrefix(path, meeting.EventsPath):
 		f.meeting.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/api/video/"):
 		f.playback.ServeHTTP(w, r)

@@ -95,7 +95,9 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	meetings, err := meeting.New(ctx, meeting.Config{
 		Transport: transport, EmptyTimeout: cfg.Meeting.EmptyTimeout.Duration,
 		MaxAge: cfg.Meeting.MaxAge.Duration, MaxMeetings: cfg.Meeting.MaxMeetings,
-		Relay: relay, RelayPolicy: relayPolicy(cfg.Relay),
+		MaxConnected: cfg.Meeting.MaxAttendees, MaxCameras: cfg.Meeting.MaxCameras, MaxShares: cfg.Meeting.MaxShares,
+		Limits: meetingLimits(cfg.Limits),
+		Relay:  relay, RelayPolicy: relayPolicy(cfg.Relay),
 	}, tables, log)
 	if err != nil {
 		return err
@@ -119,11 +121,13 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return err
 	}
 	var ready atomic.Bool
+	desk := ingest.New(ingest.Config{}, channels, log)
 	front := fronts{
 		api: api.New(api.Config{
 			Account: cfg.Account, PublicURL: public, IngestEndpoint: ingestHost, MediaAddress: transport.Addr().String(),
 		}, keys, meetings, connectors, channels, log),
 		meeting:  meetings.Handler(),
+		metrics:  newMetrics(metricsSources{meetings, connectors, channels, desk, relay}, cfg.Metrics.Token, log),
 		playback: playback.New(playback.Config{Account: cfg.Account}, channels, log),
 		site:     application,
 		web:      web.Handler(),
@@ -135,7 +139,6 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	// the meetings they come from, then the channels they end in.
 	var stages stages
 	defer stages.stop()
-	desk := ingest.New(ingest.Config{}, channels, log)
 	stages.start(ctx,
 		channels.Run,
 		func(ctx context.Context) error { return desk.Serve(ctx, doors.rtmp, false) },
@@ -177,6 +180,13 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	ready.Store(false)
 	log.Info("belfry is stopping")
 	return err
+}
+
+func meetingLimits(l config.Limits) meeting.Limits {
+	return meeting.Limits{
+		Attendees: l.Attendees, Connections: l.Connections, Videos: l.Videos, JoinsPerSecond: l.JoinsPerSecond,
+		CPU: float64(l.CPUPercent) / 100, Bitrate: l.Mbps * 1_000_000,
+	}
 }
 
 // doors are the TCP listeners; tls is nil if there is none.
