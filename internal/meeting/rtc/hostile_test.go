@@ -51,6 +51,20 @@ type mallory struct {
 	raw    *rawTrack
 	random *mathrand.Rand
 	seq    uint16
+
+	began time.Time
+	done  int
+}
+
+// due returns how many packets are missing for so many a second: on a busy
+// machine a millisecond may be a long time.
+func (m *mallory) due(rate int) int {
+	if m.began.IsZero() {
+		m.began = time.Now()
+	}
+	n := int(time.Since(m.began).Seconds()*float64(rate)) - m.done
+	m.done += n
+	return n
 }
 
 const (
@@ -64,15 +78,14 @@ func (m *mallory) payload() []byte {
 	return b
 }
 
-// attacks are what it does, about every millisecond. They return false when
-// once was enough.
+// attacks are what it does, about every millisecond.
 var attacks = []struct {
 	name string
 	do   func(m *mallory)
 	why  []string // of its own packets, what they are counted as
 }{
 	{"a flood of video", func(m *mallory) {
-		for range 15 {
+		for range m.due(5 * maxUplinkPackets) {
 			m.seq++
 			m.raw.send(rtp.Header{PayloadType: malloryVP8, SSRC: m.raw.ssrc, SequenceNumber: m.seq, Timestamp: uint32(m.seq) * 9}, m.payload())
 		}
