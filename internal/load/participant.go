@@ -107,6 +107,7 @@ func (p *participant) hear(packet *rtp.Packet, arrival time.Time) {
 	defer p.mu.Unlock()
 	if p.joined.IsZero() {
 		p.joined = arrival
+		p.log.Debug("hears the meeting", "after", arrival.Sub(p.began), "sequence", packet.SequenceNumber)
 	}
 	p.heard++
 	p.ear.hear(packet.SequenceNumber, packet.Timestamp, len(packet.Payload), arrival)
@@ -125,6 +126,7 @@ func (p *participant) watch(s attendee.Source, packet *rtp.Packet, arrival time.
 	p.pictures += e.Frames - before
 	if p.seen.IsZero() && e.Frames > 0 {
 		p.seen = arrival
+		p.log.Debug("sees the first picture", "after", arrival.Sub(p.began))
 	}
 	p.mu.Unlock()
 	if ask {
