@@ -52,19 +52,17 @@ type mallory struct {
 	random *mathrand.Rand
 	seq    uint16
 
-	began time.Time
-	done  int
+	last time.Time
 }
 
-// due returns how many packets are missing for so many a second: on a busy
-// machine a millisecond may be a long time.
+// due returns how many packets are due for so many a second: on a busy machine
+// a millisecond may be a long time. What was missed too long ago is not made
+// up for.
 func (m *mallory) due(rate int) int {
-	if m.began.IsZero() {
-		m.began = time.Now()
-	}
-	n := int(time.Since(m.began).Seconds()*float64(rate)) - m.done
-	m.done += n
-	return n
+	now := time.Now()
+	since := min(now.Sub(m.last), 20*time.Millisecond)
+	m.last = now
+	return int(since.Seconds() * float64(rate))
 }
 
 const (
@@ -85,7 +83,7 @@ var attacks = []struct {
 	why  []string // of its own packets, what they are counted as
 }{
 	{"a flood of video", func(m *mallory) {
-		for range m.due(5 * maxUplinkPackets) {
+		for range m.due(4 * maxUplinkPackets) {
 			m.seq++
 			m.raw.send(rtp.Header{PayloadType: malloryVP8, SSRC: m.raw.ssrc, SequenceNumber: m.seq, Timestamp: uint32(m.seq) * 9}, m.payload())
 		}
@@ -221,7 +219,10 @@ func TestHostileClients(t *testing.T) {
 			filmed, spoken = alice.filmed.Load()-filmed, alice.spoken.Load()-spoken
 
 			for _, why := range attack.why {
-				wait(t, "packets counted as "+why, func() bool { return m.peer.Stats().ReceiveDropped[why] > 0 })
+				wait(t, "packets counted as "+why, func() bool {
+					attack.do(m)
+					return m.peer.Stats().ReceiveDropped[why] > 0
+				})
 			}
 			nowWhole, nowBroken, nowKeys := v.count()
 			if got, want := int64(nowWhole-whole), filmed*9/10; got < want || nowBroken != broken {
@@ -231,7 +232,9 @@ func TestHostileClients(t *testing.T) {
 				t.Errorf("key frames of the one who is watched: got %d, want at most %d", got, most)
 			}
 			v.check(t)
-			most := stutter + lag()
+			// A packet goes through the hands of several clients' goroutines,
+			// each of which the machine may hold up.
+			most := stutter + 3*lag()
 			bob.locked(func() {
 				for what, b := range map[string]*pulse{"video": bob.pulses[stream], "sound": bob.pulses["audio"]} {
 					if b.missing > 0 || b.longest > most {
