@@ -47,6 +47,10 @@ const (
 	silentAfter = 1500 * time.Millisecond
 	silentEvery = time.Second
 	silentCut   = 0.5
+
+	// idleGrowth is by what the estimate grows with every probe for which
+	// there was nothing to send.
+	idleGrowth = 1.15
 )
 
 // A Controller decides how much is sent to one client. It is not safe for
@@ -63,6 +67,7 @@ type Controller struct {
 	arrived meter // what the client has received
 	left    meter // what was sent to it
 	pace    pacer
+	again   share // of packets sent again
 	probe   prober
 
 	wanted     float64 // bit/s
@@ -91,7 +96,8 @@ func New(cfg Config, now time.Time) *Controller {
 	c := &Controller{min: float64(cfg.Min), max: float64(cfg.Max), start: now, rtt: defaultRTT}
 	c.trend.reset()
 	c.rate.current = min(max(float64(cfg.Start), c.min), c.max)
-	c.pace.set(c.rate.current)
+	c.pace.set(c.rate.current, false)
+	c.again.set(c.rate.current)
 	return c
 }
 
@@ -121,10 +127,9 @@ func (c *Controller) SetRTT(d time.Duration) { c.rtt = min(max(d, time.Milliseco
 
 // Sent takes a packet that goes now and returns its transport-wide sequence
 // number. Size is that of the RTP packet.
-func (c *Controller) Sent(size int, now time.Time) uint16 {
+func (c *Controller) Sent(kind Kind, size int, now time.Time) uint16 {
 	at := c.since(now)
-	c.left.add(at, size)
-	c.pace.spend(at, size)
+	c.spend(kind, size, at)
 	if c.history.ring == nil {
 		c.numbered = at
 	}
@@ -134,28 +139,45 @@ func (c *Controller) Sent(size int, now time.Time) uint16 {
 // Unnumbered takes a packet that goes now without a sequence number, to a
 // client without transport-wide feedback. As long as that tells of no loss, and
 // sends no REMB, it is sent all it wants.
-func (c *Controller) Unnumbered(size int, now time.Time) {
+func (c *Controller) Unnumbered(kind Kind, size int, now time.Time) {
 	at := c.since(now)
 	c.goBlind()
+	c.spend(kind, size, at)
+	c.probe.sent(at, size)
+}
+
+func (c *Controller) spend(kind Kind, size int, at time.Duration) {
 	c.left.add(at, size)
 	c.pace.spend(at, size)
-	c.probe.sent(at, size)
+	if kind == Resend {
+		c.again.spend(at, size)
+	}
 }
 
 func (c *Controller) goBlind() {
 	if !c.blind && !c.fed && !c.rembSeen {
 		c.blind = true
 		c.rate.current = c.max
-		c.pace.set(c.max)
+		c.pace.set(c.max, false)
 	}
 }
 
-// Allowed says whether packets other than audio may go now, when that many
-// bytes are waiting.
-func (c *Controller) Allowed(now time.Time, queued int) bool {
+// Allowed says whether a packet of that kind may go now. Audio always may.
+func (c *Controller) Allowed(kind Kind, now time.Time) bool {
 	at := c.since(now)
-	return c.pace.allows(at, queued, c.probe.pace(at))
+	probe := c.probe.pace(at)
+	switch {
+	case kind == Audio:
+		return true
+	case kind == Resend && probe == 0 && !c.again.allows(at):
+		return false
+	}
+	return c.pace.allows(at, probe)
 }
+
+// Room returns how many bytes of video, and how many of what is sent again, may
+// wait: more would be late anyway, and are better not sent at all.
+func (c *Controller) Room() (video, again int) { return c.pace.backlog(), c.again.backlog() }
 
 // Next returns when Allowed is worth asking again.
 func (c *Controller) Next(now time.Time) time.Time {
@@ -170,7 +192,7 @@ func (c *Controller) Padding(now time.Time) (size int, probing bool) {
 	if !c.probe.active(at) {
 		return 0, false
 	}
-	if !c.pace.allows(at, 0, c.probe.pace(at)) {
+	if !c.pace.allows(at, c.probe.pace(at)) {
 		return 0, true
 	}
 	return c.pace.room(at), true
@@ -186,8 +208,14 @@ func (c *Controller) Tick(now time.Time) {
 		c.groups = groups{}
 		c.probe.failed(at)
 	}
-	c.probe.tick(at, c.estimate(at), c.wanted, c.max, c.rate.calm(at, c.rtt) && !c.loss.testing)
-	c.pace.set(c.estimate(at))
+	idle := c.probe.tick(at, c.estimate(at), c.wanted, c.max, c.rate.calm(at, c.rtt) && !c.loss.testing)
+	if idle {
+		// All is paused: somebody has to try.
+		c.rate.current = min(c.rate.current*idleGrowth, max(c.wanted, c.rate.current))
+	}
+	e := c.estimate(at)
+	c.pace.set(e, !c.rate.calm(at, c.rtt))
+	c.again.set(e)
 }
 
 // Feedback takes what the client says about when packets have arrived.

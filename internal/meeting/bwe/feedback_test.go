@@ -154,7 +154,7 @@ func FuzzFeedback(f *testing.F) {
 		now := epoch
 		for i := range 300 {
 			now = now.Add(time.Duration(n) * time.Millisecond / 4)
-			c.Sent(1200, now)
+			c.Sent(Video, 1200, now)
 			if i%20 != 0 {
 				continue
 			}

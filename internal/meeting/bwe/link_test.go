@@ -155,7 +155,7 @@ func (r *run) step() {
 	if r.at%(20*time.Millisecond) == 0 {
 		r.send(100)
 	}
-	for len(r.queue) > 0 && r.c.Allowed(now, r.queued) {
+	for len(r.queue) > 0 && r.c.Allowed(Video, now) {
 		r.waited = max(r.waited, r.at-r.oldest[0])
 		n := r.queue[0]
 		r.queue, r.oldest, r.queued = r.queue[1:], r.oldest[1:], r.queued-n
@@ -203,7 +203,7 @@ func (r *run) film() {
 }
 
 func (r *run) send(size int) {
-	seq := r.c.Sent(size, r.now())
+	seq := r.c.Sent(Video, size, r.now())
 	r.sentAt[seq] = r.at
 	if at, ok := r.link.push(r.at, size+40); ok {
 		r.arriving = append(r.arriving, arrival{at, seq, size})

@@ -7,18 +7,33 @@ const (
 	// of a stream that fits wait little. The estimate holds on average
 	// because what is sent is chosen to fit.
 	paceFactor = 1.5
+	// drainFactor lets less go than the link is thought to carry, for as long
+	// as its queue is thought to be full.
+	drainFactor = 0.9
 
 	// paceBurst and leastBurst are what may go at once: a picture of a usual
 	// stream on a usual link in one go.
 	paceBurst  = 10 * time.Millisecond
 	leastBurst = 2400 // bytes
 
-	// maxQueue is how long anything may wait in the queue: a longer queue is
-	// sent faster, whatever the estimate says.
-	maxQueue = 500 * time.Millisecond
+	// maxWait is how long video may have to wait in the queue, and leastRoom
+	// what may wait anyway: a small key frame.
+	maxWait   = 600 * time.Millisecond
+	leastRoom = 30_000 // bytes
 
 	// maxDebt is how long video waits at most for what has gone before it.
 	maxDebt = 500 * time.Millisecond
+
+	// againShare is the part of the estimate that packets sent again may take.
+	// On a link that is full they would else take the place of what comes
+	// after them, get lost too, and be asked for again.
+	againShare = 0.3
+	againBurst = 5000 // bytes
+
+	// againWait is how long such a packet may wait: the client asks for it
+	// once more before long.
+	againWait = 100 * time.Millisecond
+	againRoom = 6000 // bytes that may wait anyway
 )
 
 // A pacer spreads bursts, such as a key frame, over time. What was sent is a
@@ -31,8 +46,11 @@ type pacer struct {
 	speed  float64 // bytes/s, as last used
 }
 
-func (p *pacer) set(bps float64) {
+func (p *pacer) set(bps float64, drain bool) {
 	p.target = bps / 8 * paceFactor
+	if drain {
+		p.target = bps / 8 * drainFactor
+	}
 	if p.speed == 0 {
 		p.speed = p.target
 	}
@@ -52,11 +70,14 @@ func (p *pacer) spend(at time.Duration, size int) {
 
 func (p *pacer) burst() float64 { return max(p.speed*paceBurst.Seconds(), leastBurst) }
 
+// backlog returns how many bytes may wait.
+func (p *pacer) backlog() int { return max(int(p.target*maxWait.Seconds()), leastRoom) }
+
 // allows says whether more may go. A probe under way has its own pace, in
 // bytes/s, else 0.
-func (p *pacer) allows(at time.Duration, queued int, probe float64) bool {
+func (p *pacer) allows(at time.Duration, probe float64) bool {
 	p.pay(at)
-	p.speed = max(p.target, float64(queued)/maxQueue.Seconds())
+	p.speed = p.target
 	if probe > 0 {
 		p.speed = probe
 		return p.debt < leastBurst
@@ -78,4 +99,32 @@ func (p *pacer) wait(at time.Duration) time.Duration {
 	}
 	d := time.Duration((p.debt - p.burst()/2) / p.speed * float64(time.Second))
 	return min(max(d, time.Millisecond), paceBurst)
+}
+
+// A share is a part of the estimate.
+type share struct {
+	rate float64 // bytes/s
+	debt float64 // bytes
+	paid time.Duration
+}
+
+func (s *share) set(bps float64) { s.rate = bps / 8 * againShare }
+
+func (s *share) pay(at time.Duration) {
+	if at > s.paid {
+		s.debt = max(s.debt-s.rate*(at-s.paid).Seconds(), 0)
+		s.paid = at
+	}
+}
+
+func (s *share) spend(at time.Duration, size int) {
+	s.pay(at)
+	s.debt += float64(size)
+}
+
+func (s *share) backlog() int { return max(int(s.rate*againWait.Seconds()), againRoom) }
+
+func (s *share) allows(at time.Duration) bool {
+	s.pay(at)
+	return s.debt < max(againBurst, s.rate*paceBurst.Seconds())
 }

@@ -55,17 +55,19 @@ func (p *prober) pace(at time.Duration) float64 {
 	return p.target / 8
 }
 
-// tick begins a probe if one is worth it.
-func (p *prober) tick(at time.Duration, estimate, wanted, most float64, calm bool) {
+// tick begins a probe if one is worth it. It reports that there was nothing to
+// send for the one before.
+func (p *prober) tick(at time.Duration, estimate, wanted, most float64, calm bool) (idle bool) {
 	if p.sending && at-p.began >= probeLimit {
-		p.sending = false // nothing there to send
+		p.sending = false
 		p.next = at + probeAgain
+		idle = true
 	}
 	if p.waiting && at-p.ended > probeLost {
 		p.failed(at) // the client tells nothing of single packets
 	}
 	if p.sending || p.waiting || !calm || at < p.next || wanted < estimate*probeEnough || estimate >= most {
-		return
+		return idle
 	}
 	p.id++
 	if p.id == 0 {
@@ -74,6 +76,7 @@ func (p *prober) tick(at time.Duration, estimate, wanted, most float64, calm boo
 	p.target = min(estimate*probeUp, max(wanted*probeWanted, estimate*1.2), most)
 	p.sending, p.began, p.bytes, p.count = true, at, 0, 0
 	p.n, p.lost, p.sx, p.sy, p.sxx, p.sxy = 0, 0, 0, 0, 0, 0
+	return idle
 }
 
 // sent takes a packet and returns the cluster it is part of, 0 for none.

@@ -11,8 +11,11 @@ import (
 )
 
 const (
-	// audioShare is kept free for the mix: Opus with its headers.
-	audioShare = 80_000 // bit/s
+	// audioShare is kept free for the mix, Opus with its headers, until it has
+	// been measured; audioMargin is by what it may grow.
+	audioShare  = 80_000 // bit/s
+	audioMargin = 1.15
+	audioSmooth = 0.1 // of every tick
 
 	// unknownBudget is for clients that say nothing of what they receive.
 	unknownBudget = bwe.DefaultMax - audioShare
@@ -48,7 +51,10 @@ type bandwidth struct {
 	control *bwe.Controller // nil before the first video packet
 	videoAt time.Time       // of the newest video packet
 	wanted  int             // bit/s
-	told    int             // the last that Events.Bandwidth has said
+	audio   int             // bytes since the last tick
+	ticked  time.Time
+	share   float64 // bit/s of audio, 0: not measured yet
+	told    int     // the last that Events.Bandwidth has said
 	highest map[uint32]uint32
 }
 
@@ -65,6 +71,7 @@ func (b *bandwidth) sent(kind bwe.Kind, size int, now time.Time) (id uint8, seq 
 		if b.control == nil || now.Sub(b.videoAt) > watchedFor {
 			return 0, 0
 		}
+		b.audio += size
 	} else {
 		b.videoAt = now
 	}
@@ -72,18 +79,29 @@ func (b *bandwidth) sent(kind bwe.Kind, size int, now time.Time) (id uint8, seq 
 		b.control = bwe.New(bwe.Config{}, now)
 	}
 	if id = uint8(b.extension.Load()); id == 0 {
-		b.control.Unnumbered(size, now)
+		b.control.Unnumbered(kind, size, now)
 		return 0, 0
 	}
-	return id, b.control.Sent(size, now)
+	return id, b.control.Sent(kind, size, now)
 }
 
-// allowed says whether a packet other than audio may go now, when that many
-// are waiting.
-func (b *bandwidth) allowed(now time.Time, waiting int) bool {
+// allowed says whether a packet of a kind may go now.
+func (b *bandwidth) allowed(kind bwe.Kind, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.control == nil || b.control.Allowed(now, waiting*meanPacket)
+	return b.control == nil || b.control.Allowed(kind, now)
+}
+
+// room returns how many packets of video, and how many sent again, may wait; it
+// is false while that is not known.
+func (b *bandwidth) room() (video, again int, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.control == nil {
+		return 0, 0, false
+	}
+	video, again = b.control.Room()
+	return video / meanPacket, again / meanPacket, true
 }
 
 // next returns when to ask again after allowed said no, or padding that it is
@@ -118,8 +136,9 @@ func (b *bandwidth) tick(rtt time.Duration, now time.Time) (bps int, changed boo
 		return 0, false
 	}
 	c.SetRTT(rtt)
+	b.measureAudio(now)
 	if b.wanted > 0 {
-		c.SetWanted(int(float64(b.wanted+audioShare) / (1 - c.Loss())))
+		c.SetWanted(int((float64(b.wanted) + b.forAudio()) / (1 - c.Loss())))
 	} else {
 		c.SetWanted(0)
 	}
@@ -136,7 +155,27 @@ func (b *bandwidth) tick(rtt time.Duration, now time.Time) (bps int, changed boo
 // less the audio.
 func (b *bandwidth) budget(now time.Time) int {
 	e := float64(b.control.Estimate(now)) * (1 - b.control.Loss())
-	return max(int(e)-audioShare, 0)
+	return max(int(e-b.forAudio()), 0)
+}
+
+// measureAudio follows how much the mix takes.
+func (b *bandwidth) measureAudio(now time.Time) {
+	gap := now.Sub(b.ticked).Seconds()
+	if bps := float64(b.audio) * 8 / gap; gap > 0 && gap < 1 && b.audio > 0 {
+		if b.share == 0 {
+			b.share = audioShare
+		}
+		b.share += audioSmooth * (bps - b.share)
+	}
+	b.ticked, b.audio = now, 0
+}
+
+// forAudio returns what is kept free for the mix, in bit/s.
+func (b *bandwidth) forAudio() float64 {
+	if b.share == 0 {
+		return audioShare
+	}
+	return min(b.share*audioMargin, audioShare)
 }
 
 // nextPadding returns a packet for a probe that is under way, when no media

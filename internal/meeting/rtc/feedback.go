@@ -80,6 +80,9 @@ func (f *feedback) tick(now time.Time) {
 	if bps, changed := p.band.tick(p.in.rtt(), now); changed && p.ev.Bandwidth != nil {
 		p.notes.post(func() { p.ev.Bandwidth(bps) })
 	}
+	if video, again, ok := p.band.room(); ok {
+		p.out.bound(video, again)
+	}
 	p.sendUplinkLimit(now)
 	f.report(now)
 }

@@ -102,6 +102,15 @@ func (o *outgoing) shut() {
 	}
 }
 
+// bound sets how many packets may wait: a longer queue than the client's
+// connection empties in time would only make everything late.
+func (o *outgoing) bound(video, again int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.video.limit = min(video, videoQueue)
+	o.again.limit = min(again, againQueue)
+}
+
 // Send queues a packet of a subscriber. It is the peer's side of sfu.Sink.
 func (o *outgoing) Send(x sfu.Outgoing) bool {
 	if x.Again {

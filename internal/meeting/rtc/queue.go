@@ -25,7 +25,7 @@ type queue struct {
 
 // push reports whether there was room.
 func (q *queue) push(x sfu.Outgoing) bool {
-	if q.count == q.limit {
+	if q.count >= q.limit {
 		return false
 	}
 	if q.count == len(q.items) {

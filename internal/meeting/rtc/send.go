@@ -44,21 +44,26 @@ func (p *Peer) nextPacket(now time.Time) (d departure, next time.Time, ok bool) 
 		d.kind = bwe.Audio
 		return d, next, true
 	}
-	waiting := o.again.count + o.video.count
+	again, video := o.again.count, o.video.count
 	o.mu.Unlock()
-	if waiting == 0 {
+	if again+video == 0 {
 		d.kind = bwe.Padding
 		d.Outgoing, next, ok = p.nextPadding(now)
 		return d, next, ok
 	}
-	if !p.band.allowed(now, waiting) {
+	again = min(again, 1)
+	if again > 0 && !p.band.allowed(bwe.Resend, now) {
+		again = 0
+	}
+	if again == 0 && (video == 0 || !p.band.allowed(bwe.Video, now)) {
 		return d, p.band.next(now), false
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if d.Outgoing, ok = o.again.pop(); ok {
+	if again > 0 {
 		d.kind = bwe.Resend
-		return d, next, true
+		d.Outgoing, ok = o.again.pop()
+		return d, next, ok
 	}
 	if o.video.count == 0 {
 		return d, next, false // shut in between
