@@ -19,6 +19,7 @@ import (
 
 const (
 	endToEndPackages = "./test/e2e/..."
+	networkPackages  = "./test/network/..."
 	browserTests     = "test/browser/*.test.mjs"
 )
 
@@ -47,7 +48,7 @@ func unit(ctx context.Context, t *tally) error {
 	}
 	var here []string
 	for _, p := range strings.Fields(packages) {
-		if !strings.Contains(p, "/test/e2e") {
+		if !strings.Contains(p, "/test/e2e") && !strings.Contains(p, "/test/network") {
 			here = append(here, p)
 		}
 	}
@@ -55,7 +56,7 @@ func unit(ctx context.Context, t *tally) error {
 }
 
 func endToEnd(ctx context.Context, t *tally) error {
-	return goTest(ctx, t, "-count=1", "-p=1", endToEndPackages)
+	return goTest(ctx, t, "-count=1", "-p=1", "-parallel=4", endToEndPackages, networkPackages)
 }
 
 // goTest runs go test, prints what failed and one line a package, and counts.
