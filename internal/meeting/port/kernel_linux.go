@@ -17,6 +17,10 @@ const (
 	// readBatch is how many datagrams one system call reads.
 	readBatch = 32
 
+	// maxReadErrors is how many errors in a row are passed over before the
+	// next datagram is waited for.
+	maxReadErrors = 10
+
 	// controlSize holds the control messages of a datagram: what address it
 	// is to or from, and how it is to be split.
 	controlSize = 80
@@ -111,45 +115,55 @@ func (s *kernelSocket) read(got func([]byte, netip.AddrPort, netip.Addr, time.Ti
 		m.iovecs[i].Base = &buf[i*MaxPacket]
 		m.iovecs[i].SetLen(MaxPacket)
 	}
-	var n int
-	var errno syscall.Errno
-	receive := func(fd uintptr) bool {
-		r, _, e := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&m.hdrs[0])), readBatch, unix.MSG_DONTWAIT, 0, 0)
-		n, errno = int(r), e
-		return e != unix.EAGAIN
-	}
-	for {
-		for i := range m.hdrs {
-			h := &m.hdrs[i].hdr
-			h.Namelen = unix.SizeofSockaddrInet6
-			h.Control = &m.control[i][0]
-			h.SetControllen(controlSize)
-		}
-		if err := s.raw.Read(receive); err != nil {
-			return // closed
-		}
-		if errno != 0 {
-			continue // what an earlier datagram of ours has met, or a signal
-		}
-		now := time.Now()
-		for i := range n {
-			h := &m.hdrs[i]
-			if h.hdr.Flags&unix.MSG_TRUNC != 0 {
-				s.p.counts[TooLong].Add(1)
+	// All happens inside of one Read: it waits whenever the function returns
+	// false, and what has come in between ends the wait at once.
+	_ = s.raw.Read(func(fd uintptr) bool {
+		for errors := 0; errors < maxReadErrors; {
+			for i := range m.hdrs {
+				h := &m.hdrs[i].hdr
+				h.Namelen = unix.SizeofSockaddrInet6
+				h.Control = &m.control[i][0]
+				h.SetControllen(controlSize)
+			}
+			r, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&m.hdrs[0])), readBatch, unix.MSG_DONTWAIT, 0, 0)
+			n := 0
+			switch errno {
+			case 0:
+				n = int(r)
+			case unix.EAGAIN:
+				return false
+			default:
+				errors++ // what an earlier datagram of ours has met, or a signal
 				continue
 			}
-			from, ok := fromSockaddr(&m.names[i])
-			if !ok {
-				continue
+			now := time.Now()
+			for i := range n {
+				s.take(&m, i, buf[i*MaxPacket:], now, got)
 			}
-			var local netip.Addr
-			if s.any {
-				local = destination(m.control[i][:h.hdr.Controllen])
+			if n < readBatch {
+				return false // all that was there
 			}
-			at := i * MaxPacket
-			got(buf[at:at+int(h.n)], from, local, now)
 		}
+		return false
+	})
+}
+
+// take hands over one datagram of a batch.
+func (s *kernelSocket) take(m *mmsgs, i int, b []byte, now time.Time, got func([]byte, netip.AddrPort, netip.Addr, time.Time)) {
+	h := &m.hdrs[i]
+	if h.hdr.Flags&unix.MSG_TRUNC != 0 {
+		s.p.counts[TooLong].Add(1)
+		return
 	}
+	from, ok := fromSockaddr(&m.names[i])
+	if !ok {
+		return
+	}
+	var local netip.Addr
+	if s.any {
+		local = destination(m.control[i][:h.hdr.Controllen])
+	}
+	got(b[:h.n], from, local, now)
 }
 
 func fromSockaddr(sa *unix.RawSockaddrInet6) (netip.AddrPort, bool) {
