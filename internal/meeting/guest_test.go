@@ -230,13 +230,18 @@ func (g *guest) mark() (n int) {
 
 func (g *guest) send(kind chime.Frame_Type, fill func(*chime.Frame)) {
 	g.t.Helper()
+	if err := g.write(kind, fill); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// write is send for a socket that may be gone.
+func (g *guest) write(kind chime.Frame_Type, fill func(*chime.Frame)) error {
 	f := chime.New(kind, time.Now())
 	if fill != nil {
 		fill(f)
 	}
-	if err := g.conn.Write(g.t.Context(), websocket.MessageBinary, chime.Append(nil, f)); err != nil {
-		g.t.Fatal(err)
-	}
+	return g.conn.Write(g.t.Context(), websocket.MessageBinary, chime.Append(nil, f))
 }
 
 func (g *guest) closeCode() (code websocket.StatusCode) {

@@ -58,7 +58,7 @@ type seat struct {
 	muted        bool
 	camera       *camera // nil: off
 	watching     watching
-	told         []byte  // the last INDEX, less what BITRATES tell
+	told         []byte // the last INDEX, less what BITRATES tell
 	strength     strength
 	mail         mailSlot
 }

@@ -131,14 +131,9 @@ func FuzzHandle(f *testing.F) {
 			}
 			b = b[2+n:]
 		}
-		for {
-			select {
-			case m := <-s.queue:
-				if _, err := chime.Parse(m); err != nil {
-					t.Errorf("sent: got %v, want a frame", err)
-				}
-			default:
-				return
+		for _, m := range s.pull() {
+			if _, err := chime.Parse(m); err != nil {
+				t.Errorf("sent: got %v, want a frame", err)
 			}
 		}
 	})

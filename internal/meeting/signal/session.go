@@ -115,7 +115,9 @@ const (
 	ackTimeout   = 2 * time.Second        // for the client's close after LEAVE_ACK
 	writeTimeout = 10 * time.Second
 
-	queueFrames = 256
+	// What may wait for a client to take it. A burst of data messages that all
+	// come back as throttled has some thousand frames.
+	queueFrames = 4096
 	queueBytes  = 1 << 20
 )
 
@@ -128,8 +130,11 @@ type Session struct {
 	cfg  Config
 	log  *slog.Logger
 
-	queue   chan []byte // never closed
-	pending atomic.Int64
+	wake chan struct{} // holds one: something waits
+
+	mu     sync.Mutex // guards what follows
+	queue  [][]byte
+	queued int // bytes of the queue, and of what the writer took from it
 
 	once   sync.Once
 	over   chan struct{} // closed by stop
@@ -145,8 +150,8 @@ type Session struct {
 func newSession(conn *websocket.Conn, raw net.Conn, cfg Config, log *slog.Logger) *Session {
 	return &Session{
 		conn: conn, raw: raw, cfg: cfg, log: log,
-		queue: make(chan []byte, queueFrames),
-		over:  make(chan struct{}),
+		wake: make(chan struct{}, 1),
+		over: make(chan struct{}),
 	}
 }
 
@@ -177,12 +182,12 @@ func (s *Session) Run(ctx context.Context, seat Seat) {
 // Send queues one message (of chime.Append), which must not change any more. A
 // client that does not keep up is cut.
 func (s *Session) Send(message []byte) {
-	if s.pending.Add(int64(len(message))) <= queueBytes {
+	if s.push(message) {
 		select {
-		case s.queue <- message:
-			return
+		case s.wake <- struct{}{}:
 		default:
 		}
+		return
 	}
 	if s.stop(0, "", Lost) {
 		s.cfg.Counts.slow.Add(1)
@@ -190,9 +195,33 @@ func (s *Session) Send(message []byte) {
 	}
 }
 
+func (s *Session) push(message []byte) (fits bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) >= queueFrames || s.queued+len(message) > queueBytes {
+		return false
+	}
+	s.queue = append(s.queue, message)
+	s.queued += len(message)
+	return true
+}
+
+// pull takes all that waits.
+func (s *Session) pull() [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.queue
+	s.queue = nil
+	return all
+}
+
 // Queued returns how many bytes wait to be sent. Beyond a limit the session is
 // cut: who has much to send looks first.
-func (s *Session) Queued() int { return int(s.pending.Load()) }
+func (s *Session) Queued() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queued
+}
 
 // Welcome sends JOIN_ACK. The client takes what comes before it for nothing,
 // so it is for the seat to call, in Join.
@@ -275,21 +304,36 @@ func cut(c net.Conn) {
 func (s *Session) write() {
 	for {
 		select {
-		case message := <-s.queue:
-			ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-			err := s.conn.Write(ctx, websocket.MessageBinary, message)
-			cancel()
-			if err != nil {
-				s.stop(0, "", Lost)
-				return
-			}
-			s.pending.Add(-int64(len(message)))
-			s.cfg.Counts.framesOut.Add(1)
-			s.cfg.Counts.bytesOut.Add(int64(len(message)))
+		case <-s.wake:
 		case <-s.over:
 			return
 		}
+		for _, message := range s.pull() {
+			if !s.writeOne(message) {
+				return
+			}
+		}
 	}
+}
+
+func (s *Session) writeOne(message []byte) (ok bool) {
+	select {
+	case <-s.over:
+		return false
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	if s.conn.Write(ctx, websocket.MessageBinary, message) != nil {
+		s.stop(0, "", Lost)
+		return false
+	}
+	s.cfg.Counts.framesOut.Add(1)
+	s.cfg.Counts.bytesOut.Add(int64(len(message)))
+	s.mu.Lock()
+	s.queued -= len(message)
+	s.mu.Unlock()
+	return true
 }
 
 // departure turns the error of a read into what it means, if nobody stopped
