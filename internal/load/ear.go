@@ -10,6 +10,10 @@ const (
 	// buffer of the usual size has.
 	gapTime = 100 * time.Millisecond
 
+	// endTime without a packet, at the end, is one too; less may be on its
+	// way through this program.
+	endTime = 500 * time.Millisecond
+
 	// reorderWindow is how many packets later one may still come.
 	reorderWindow = 16
 
@@ -110,7 +114,7 @@ func (e *ear) advance(d int, now time.Time) {
 // finish counts what is still missing when the measuring ends at that time.
 func (e *ear) finish(now time.Time) audioCounts {
 	c := e.audioCounts
-	if e.begun && now.Sub(e.last) > gapTime {
+	if e.begun && now.Sub(e.last) > endTime {
 		c.Gaps++
 		c.Longest = max(c.Longest, now.Sub(e.last))
 	}

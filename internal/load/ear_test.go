@@ -50,7 +50,7 @@ func TestEarHears(t *testing.T) {
 		{"seven in a row lost are one gap", join(steady(0, 100), steady(107, 100)), 0, 1, 7},
 		{"late by 150 ms", join(steady(0, 100), late, burst, steady(108, 100)), 0, 1, 0},
 		{"in another order", join(steady(0, 100), steady(101, 1), steady(100, 1), steady(102, 100)), 0, 0, 0},
-		{"stopped", steady(0, 100), 99*packetTime + 200*ms, 1, 0},
+		{"stopped", steady(0, 100), 99*packetTime + 600*ms, 1, 0},
 		{"lost at the end", join(steady(0, 100), steady(101, 5)), 0, 1, 1},
 		{"a jump", join(steady(0, 100), steady(1100, 100)), 0, 1, 1000},
 		{"nothing", nil, time.Second, 0, 0},

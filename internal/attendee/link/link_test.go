@@ -430,7 +430,7 @@ func FuzzDatagrams(f *testing.F) {
 			t.Fatal(err)
 		}
 		l.in.open = true
-		l.took(&socket{packets: noPackets{}}, netip.MustParseAddrPort("192.0.2.1:9"), b)
+		l.took(&socket{packets: noPackets{}}, netip.MustParseAddrPort("192.0.2.1:9"), b, time.Now())
 	})
 }
 

@@ -13,16 +13,16 @@ var ErrClosed = errors.New("media connection is not open")
 func (l *Link) read(s *socket) {
 	b := make([]byte, maxDatagram)
 	for {
-		n, from, err := s.receive(b)
+		n, from, at, err := s.receive(b)
 		if err != nil {
 			return
 		}
-		l.took(s, from, b[:n])
+		l.took(s, from, b[:n], at)
 	}
 }
 
 // took tells datagrams apart by their first byte (RFC 7983 section 7).
-func (l *Link) took(s *socket, from netip.AddrPort, b []byte) {
+func (l *Link) took(s *socket, from netip.AddrPort, b []byte, at time.Time) {
 	switch {
 	case len(b) < 2:
 	case b[0] < 4:
@@ -30,13 +30,13 @@ func (l *Link) took(s *socket, from netip.AddrPort, b []byte) {
 	case b[0] >= 20 && b[0] < 64:
 		_, _ = l.records.Write(b) // full: DTLS sends again
 	case b[0] >= 128 && b[0] < 192:
-		l.tookMedia(b, time.Now())
+		l.tookMedia(b, at)
 	}
 }
 
 // tookMedia decrypts one packet and passes it on. RTCP is told apart by its
 // type (RFC 5761 section 4).
-func (l *Link) tookMedia(b []byte, now time.Time) {
+func (l *Link) tookMedia(b []byte, at time.Time) {
 	l.in.Lock()
 	defer l.in.Unlock()
 	if !l.in.open {
@@ -45,7 +45,7 @@ func (l *Link) tookMedia(b []byte, now time.Time) {
 	if b[1] >= 192 && b[1] < 224 {
 		plain, err := l.in.ciphers.rtcp.DecryptRTCP(l.in.plain[:0], b, nil)
 		if err == nil && l.handler.RTCP != nil {
-			l.handler.RTCP(plain, now)
+			l.handler.RTCP(plain, at)
 		}
 		return
 	}
@@ -58,14 +58,14 @@ func (l *Link) tookMedia(b []byte, now time.Time) {
 	if err != nil || len(plain) < start {
 		return
 	}
-	l.heard.Store(now.UnixNano())
+	l.heard.Store(at.UnixNano())
 	end := len(plain)
 	if p.Padding && end > start {
 		end = max(start, end-int(plain[end-1]))
 	}
 	p.Payload = plain[start:end]
 	if l.handler.RTP != nil {
-		l.handler.RTP(p, now)
+		l.handler.RTP(p, at)
 	}
 }
 

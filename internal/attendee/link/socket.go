@@ -27,6 +27,8 @@ type socket struct {
 	once  sync.Once
 	write sync.Mutex // of the stream
 	frame []byte     // guarded by write
+
+	control [controlSize]byte // touched by the reader alone
 }
 
 func (s *socket) close() {
@@ -85,16 +87,26 @@ func (s *socket) send(b []byte, to netip.AddrPort, addr net.Addr) error {
 	return err
 }
 
-// receive gives the next datagram. An error is final.
-func (s *socket) receive(b []byte) (n int, from netip.AddrPort, err error) {
-	switch {
-	case s.udp != nil:
-		for {
-			n, from, err = s.udp.ReadFromUDPAddrPort(b)
-			if err == nil || errors.Is(err, net.ErrClosed) {
-				return n, from, err
-			}
+// receive gives the next datagram, and when it came. An error is final.
+func (s *socket) receive(b []byte) (n int, from netip.AddrPort, at time.Time, err error) {
+	if s.udp == nil {
+		n, from, err = s.receiveSlowly(b)
+		return n, from, time.Now(), err
+	}
+	for {
+		var control int
+		n, control, _, from, err = s.udp.ReadMsgUDPAddrPort(b, s.control[:])
+		if err == nil {
+			return n, from, arrivalOf(s.control[:control], time.Now()), nil
 		}
+		if errors.Is(err, net.ErrClosed) {
+			return 0, from, at, err
+		}
+	}
+}
+
+func (s *socket) receiveSlowly(b []byte) (n int, from netip.AddrPort, err error) {
+	switch {
 	case s.packets != nil:
 		for {
 			var a net.Addr
@@ -130,6 +142,7 @@ func (l *Link) listen(network string) (*socket, error) {
 		if err != nil {
 			return nil, err
 		}
+		stampArrivals(c)
 		return &socket{udp: c}, nil
 	}
 	any4 := &net.UDPAddr{IP: net.IPv4zero}
