@@ -4,7 +4,7 @@ import { chromium } from 'playwright-core';
 import { join } from 'node:path';
 import { artifacts } from './artifacts.mjs';
 
-export async function openBrowser({ camera, microphone, viewport = { width: 1280, height: 800 } } = {}) {
+export async function openBrowser({ camera, microphone, flags = [], viewport = { width: 1280, height: 800 } } = {}) {
   const devices = camera
     ? ['--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${camera}`, `--use-file-for-fake-audio-capture=${microphone}`]
     : ['--use-fake-device-for-media-stream'];
@@ -13,7 +13,7 @@ export async function openBrowser({ camera, microphone, viewport = { width: 1280
     headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--use-fake-ui-for-media-stream',
-      '--autoplay-policy=no-user-gesture-required', ...devices],
+      '--autoplay-policy=no-user-gesture-required', ...devices, ...flags],
   });
   const context = await browser.newContext({ viewport, permissions: ['camera', 'microphone'] });
   return { browser, context };
