@@ -441,11 +441,16 @@ func (m *media) listen(t *testing.T, track *webrtc.TrackRemote) {
 	}
 }
 
+// last returns the last half second heard.
+func (m *media) last() []float32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.heard[max(0, len(m.heard)-24000):])
+}
+
 // loudness returns the amplitude of one tone in the last half second heard.
 func (m *media) loudness(hz float64) float64 {
-	m.mu.Lock()
-	x := slices.Clone(m.heard[max(0, len(m.heard)-24000):])
-	m.mu.Unlock()
+	x := m.last()
 	if len(x) < 24000 {
 		return 0
 	}
@@ -472,6 +477,17 @@ func (m *media) packets(stream string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.video[stream]
+}
+
+// stops says whether a count has not changed for half a second.
+func stops(count func() int) func() bool {
+	last, since := -1, time.Now()
+	return func() bool {
+		if n := count(); n != last {
+			last, since = n, time.Now()
+		}
+		return time.Since(since) > 500*time.Millisecond
+	}
 }
 
 // watch has the next offer ask for a stream.

@@ -53,7 +53,7 @@ func (r *room) cameras() int {
 func (s *seat) maySee(other *seat) bool {
 	c := s.attendee.Capabilities
 	switch {
-	case other == s, s.share: // a share watches nothing
+	case baseOf(other.attendee.ID) == baseOf(s.attendee.ID), s.share: // its own; and a share watches nothing
 		return false
 	case other.share:
 		return c.Video.mayReceive() && c.Content.mayReceive()

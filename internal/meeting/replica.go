@@ -79,10 +79,10 @@ func (r *room) demote(s *seat, tell bool) {
 		return
 	}
 	id, streamID := s.attendee.ID, s.streamID
-	delete(r.promoted, s.home.ID)
-	delete(r.seats, id)
 	r.endShare(id, statusOver)
 	r.cameraOff(s)
+	delete(r.promoted, s.home.ID)
+	delete(r.seats, id)
 	s.attendee, s.hidden = s.home, true
 	r.seats[s.attendee.ID] = s
 	if s.present {

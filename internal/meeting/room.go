@@ -279,7 +279,9 @@ func (r *room) join(s *seat, f *chime.JoinFrame, late bool) error {
 	if a := r.awaited[id]; a != nil {
 		a.until = time.Time{} // as long as this connection lives
 	}
+	s.counted = true
 	if old != nil {
+		old.counted = false
 		r.replace(old, s)
 	} else {
 		r.service.gate.joined(s, 1)
@@ -399,13 +401,15 @@ func (r *room) takeOut(s *seat, dropped bool) {
 	s.leaveMix()
 	r.cameraOff(s)
 	r.learnWay(s)
+	if s.counted {
+		r.service.gate.joined(s, -1)
+	}
 	id := s.attendee.ID
 	if s.viewer && r.promoted[s.home.ID] == s {
 		delete(r.promoted, s.home.ID)
 	}
 	if r.seats[id] == s {
 		delete(r.seats, id)
-		r.service.gate.joined(s, -1)
 		if s.present && !s.hidden {
 			r.announceLeave(s.streamID, dropped)
 		}

@@ -44,6 +44,7 @@ type seat struct {
 	attendee     Attendee  // as whom it takes part; the id of a share ends with the mark of content
 	hidden       bool      // nobody sees or hears it
 	asked        bool      // a JOIN came
+	counted      bool      // by the gate
 	out          bool      // of the meeting, for good
 	closed       bool      // the socket is: nothing of the session runs
 	left         bool      // the session is over

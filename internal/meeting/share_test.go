@@ -1,7 +1,6 @@
 package meeting_test
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -48,8 +47,9 @@ func TestShare(t *testing.T) {
 	if src.GetAttendeeId() != string(ann.attendee.ID)+"#content" || src.GetExternalUserId() != "Ann" {
 		t.Errorf("source: got %v, want Ann's content", src)
 	}
-	ann.wait("Ben's camera in the index", func() bool {
-		return slices.ContainsFunc(ann.index.GetSources(), func(s *chime.StreamDescriptor) bool { return s.GetExternalUserId() == "Ben" })
+	ann.wait("Ben's camera alone in the index", func() bool {
+		s := ann.index.GetSources()
+		return len(s) == 1 && s[0].GetExternalUserId() == "Ben"
 	})
 	share.locked(func() {
 		if len(share.index.GetSources()) != 0 || share.index.GetAtCapacity() {
