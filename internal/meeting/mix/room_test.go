@@ -107,6 +107,9 @@ func (r *room) joinAs(c ParticipantConfig, e opus.EncoderConfig, hz, right float
 	return p
 }
 
+// ignore has p throw away what it hears.
+func (p *person) ignore() { p.sink = func(Frame) {} }
+
 func (p *person) hear(f Frame) {
 	pcm := make([]float32, 2*opus.MaxSamples)
 	n, err := p.decoder.Decode(f.Payload, pcm)

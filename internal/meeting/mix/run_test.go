@@ -29,18 +29,18 @@ func TestFiftyPacketsASecondForEver(t *testing.T) {
 		var frames []Frame
 		begun := time.Now()
 		p := m.Add(ParticipantConfig{ID: "a", Sink: func(f Frame) { frames = append(frames, f) }})
-		time.Sleep(time.Hour + time.Millisecond)
+		time.Sleep(10*time.Minute + time.Millisecond)
 		synctest.Wait()
 		p.Close()
-		if got, want := len(frames), 3600*50+1; got != want {
-			t.Fatalf("got %d packets in an hour, want %d", got, want)
+		if got, want := len(frames), 600*50+1; got != want {
+			t.Fatalf("got %d packets in ten minutes, want %d", got, want)
 		}
 		first, last := frames[0], frames[len(frames)-1]
-		if got, want := last.Timestamp-first.Timestamp, uint32(3600*sampleRate%(1<<32)); got != want {
-			t.Errorf("got %d samples in an hour, want %d", got, want)
+		if got, want := last.Timestamp-first.Timestamp, uint32(600*sampleRate); got != want {
+			t.Errorf("got %d samples in ten minutes, want %d", got, want)
 		}
-		if got := last.Time.Sub(begun); got != time.Hour {
-			t.Errorf("got the last packet %v after the start, want 1h", got)
+		if got := last.Time.Sub(begun); got != 10*time.Minute {
+			t.Errorf("got the last packet %v after the start, want 10m", got)
 		}
 	})
 }
