@@ -141,21 +141,31 @@ func TestChromiumSimulcast(t *testing.T) {
 func TestChromiumCodecs(t *testing.T) {
 	type codec struct {
 		browserVideo
-		Layers       []sfu.LayerStats
-		Small, Lossy browserVideo
+		Layers             []sfu.LayerStats
+		Small, Thin, Lossy browserVideo
 	}
-	var got struct{ VP9, AV1, H264 codec }
+	var got struct{ VP9, AV1, AV1described, H264 codec }
 	s := browse(t, "codecs", &got)
-	for name, c := range map[string]codec{"VP9": got.VP9, "AV1": got.AV1, "H264": got.H264} {
-		c.check(t, name, name)
-		c.Lossy.check(t, name+" with loss", name)
-	}
-	got.VP9.Small.check(t, "VP9, lowest layer", "VP9")
-	if n := len(got.VP9.Layers); n != 9 {
-		t.Errorf("VP9 L3T3: got %d layers, want 9", n)
-	}
-	if n := len(got.AV1.Layers); n != 3 {
-		t.Errorf("AV1 L1T3: got %d layers, want 3", n)
+	for _, c := range []struct {
+		what, name string
+		codec
+		layers int
+	}{
+		{"VP9", "VP9", got.VP9, 9},
+		{"AV1", "AV1", got.AV1, 3},
+		{"AV1 with descriptors", "AV1", got.AV1described, 3},
+		{"H.264", "H264", got.H264, 0},
+	} {
+		c.check(t, c.what, c.name)
+		c.Lossy.check(t, c.what+" with loss", c.name)
+		switch n := len(c.Layers); {
+		case n != c.layers:
+			t.Errorf("%s: got %d layers, want %d", c.what, n, c.layers)
+		case n == 9:
+			c.Small.check(t, c.what+", lowest layer", c.name)
+		case n == 3:
+			c.Thin.check(t, c.what+", lowest layer", c.name)
+		}
 	}
 	if s.relay.lost.Load() == 0 {
 		t.Error("the network has lost nothing")
@@ -239,7 +249,7 @@ func browse(t *testing.T, scene string, results any) *browserServer {
 	defer func() {
 		wait(t, "end of the browser", func() bool { return os.RemoveAll(profile) == nil })
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 120*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 180*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio",
 		"--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required",

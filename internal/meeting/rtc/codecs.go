@@ -154,8 +154,10 @@ func chooseExtensions(s *section, kind sectionKind) []extension {
 			ours = true
 		case uriAudioLevel:
 			ours = kind == audioSection
-		case uriRID, uriRepairedRID, uriDescriptor:
+		case uriRID, uriRepairedRID:
 			ours = kind == cameraSection
+		case uriDescriptor:
+			ours = kind != audioSection
 		}
 		// Ids above 14 need two-byte headers, which browsers do not offer.
 		if !ours || e.id > 14 {

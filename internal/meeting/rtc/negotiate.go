@@ -52,6 +52,7 @@ type plan struct {
 type receive struct {
 	ssrc, rtx  uint32
 	types      []sfu.PayloadType
+	descriptor uint8 // id of the dependency descriptor, 0: not agreed
 	subscriber *sfu.Subscriber
 	target     sfu.Target
 }
@@ -237,11 +238,11 @@ func (n *negotiation) decideReceive(s *answerSection, index int, want Receive) {
 	if before == nil && !active {
 		return
 	}
-	r := &receive{types: types}
+	r := &receive{types: types, descriptor: extensionID(s.extensions, uriDescriptor)}
 	if active && !want.Paused {
 		r.target = want.Target
 	}
-	if before != nil && sameTypes(before.types, types) {
+	if before != nil && before.descriptor == r.descriptor && sameTypes(before.types, types) {
 		r.ssrc, r.rtx, r.subscriber = before.ssrc, before.rtx, before.subscriber
 	} else {
 		r.ssrc, r.rtx = randomUint32(), randomUint32()
@@ -250,6 +251,8 @@ func (n *negotiation) decideReceive(s *answerSection, index int, want Receive) {
 			SSRC:         r.ssrc,
 			RTXSSRC:      r.rtx,
 			PayloadTypes: types,
+
+			DependencyDescriptor: r.descriptor,
 		})
 	}
 	n.receives[m.mid] = r

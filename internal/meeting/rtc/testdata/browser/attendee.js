@@ -30,11 +30,7 @@ export class Attendee {
       this.mic.setCodecPreferences([...first, ...all.filter((c) => !first.includes(c))]);
     }
     this.camera = this.pc.addTransceiver('video', {direction: 'inactive', streams: [media], ...(encodings && {sendEncodings: encodings})});
-    if (extensions.length) {
-      const list = this.camera.getHeaderExtensionsToNegotiate();
-      for (const e of list) if (extensions.some((name) => e.uri.includes(name))) e.direction = 'sendrecv';
-      this.camera.setHeaderExtensionsToNegotiate(list);
-    }
+    extend(this.camera, extensions);
     this.cameraTrack = media.getVideoTracks()[0];
     await this.negotiate();
     await until('ICE of ' + this.name, () => ['connected', 'completed'].includes(this.pc.iceConnectionState));
@@ -62,8 +58,9 @@ export class Attendee {
   }
 
   // watch returns the transceiver that receives the camera of another.
-  async watch(other) {
+  async watch(other, extensions = []) {
     const t = this.pc.addTransceiver('video', {direction: 'recvonly'});
+    extend(t, extensions);
     t.watching = other.name;
     await this.negotiate();
     return t;
@@ -104,6 +101,14 @@ export class Attendee {
   layers() {
     return post('/layers', {name: this.name});
   }
+}
+
+// extend adds header extensions to what a section offers.
+function extend(t, names) {
+  if (!names.length) return;
+  const list = t.getHeaderExtensionsToNegotiate();
+  for (const e of list) if (names.some((name) => e.uri.includes(name))) e.direction = 'sendrecv';
+  t.setHeaderExtensionsToNegotiate(list);
 }
 
 export async function post(path, body) {
