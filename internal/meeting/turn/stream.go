@@ -21,7 +21,6 @@ const (
 	maxPending   = 128 << 10
 	keepPending  = 32 << 10 // larger buffers are given back after a burst
 	writeTimeout = 10 * time.Second
-	socketBuffer = 64 << 10 // of the kernel, bytes; the same applies there
 )
 
 // accept serves the listener's connections until ctx ends, then cuts them and
@@ -110,9 +109,7 @@ func (c *streamClient) send(b []byte) {
 func (c *streamClient) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(ctx, func() { c.conn.Close() })()
-	if tcp, ok := c.conn.(interface{ SetWriteBuffer(int) error }); ok {
-		_ = tcp.SetWriteBuffer(socketBuffer) // only makes delays longer
-	}
+	limitUnsent(c.conn)
 	var writer sync.WaitGroup
 	writer.Go(func() { c.write(ctx) })
 	err := c.read()

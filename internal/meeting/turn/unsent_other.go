@@ -1,0 +1,7 @@
+//go:build !linux
+
+package turn
+
+import "net"
+
+func limitUnsent(net.Conn) {}
