@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +51,9 @@ everybody got in and stayed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if cfg.AWS, err = awsFromEnvironment(endpoint); err != nil {
+				return err
+			}
+			if cfg.TLS, err = authorities(os.Getenv("AWS_CA_BUNDLE")); err != nil {
 				return err
 			}
 			if err := choose(&cfg, codec, transport); err != nil {
@@ -125,6 +130,23 @@ func show(cmd *cobra.Command, r *load.Result, asJSON bool) error {
 	e := json.NewEncoder(cmd.OutOrStdout())
 	e.SetIndent("", "  ")
 	return e.Encode(r)
+}
+
+// authorities are those of a PEM file, for a server whose certificate the
+// machine does not trust; nil: the machine's own.
+func authorities(file string) (*tls.Config, error) {
+	if file == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("AWS_CA_BUNDLE: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("AWS_CA_BUNDLE: %s holds no certificate", file)
+	}
+	return &tls.Config{RootCAs: pool}, nil
 }
 
 // awsFromEnvironment is what the AWS SDKs' environment variables say of the

@@ -6,10 +6,12 @@ package load
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -30,8 +32,9 @@ const (
 
 // A Config says what to do. The zero value of what is optional is good.
 type Config struct {
-	AWS       aws.Config // the meetings API
-	MeetingID string     // "": a new meeting, which is ended afterwards
+	AWS       aws.Config  // the meetings API
+	TLS       *tls.Config // for everything that speaks it; nil: the machine's authorities
+	MeetingID string      // "": a new meeting, which is ended afterwards
 
 	Count     int
 	Publish   int           // the first so many send a microphone and, unless AudioOnly, a camera
@@ -58,6 +61,8 @@ type Config struct {
 
 	Progress io.Writer    // nil: none
 	Log      *slog.Logger // of the attendees; nil: none
+
+	web *http.Client // by TLS; nil: the usual one
 }
 
 // check fills in what was left out.
@@ -70,6 +75,10 @@ func (c *Config) check() error {
 	}
 	if c.Speaking == 0 {
 		c.Speaking = c.Publish
+	}
+	if c.TLS != nil {
+		c.web = &http.Client{Transport: &http.Transport{TLSClientConfig: c.TLS}}
+		c.AWS.HTTPClient = c.web
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -56,7 +56,8 @@ func newParticipant(r *run, index int, a types.Attendee) *participant {
 		SignalingURL: r.meeting.signalingURL, AttendeeID: aws.ToString(a.AttendeeId),
 		ExternalUserID: aws.ToString(a.ExternalUserId), JoinToken: aws.ToString(a.JoinToken),
 		WantVideo:  func(s attendee.Source) bool { return r.wants(index, r.meeting.number(s.ExternalUserID)) },
-		Adaptation: r.cfg.Adaptation, Protocols: r.cfg.Protocols, Patience: patience, Log: r.cfg.Log,
+		Adaptation: r.cfg.Adaptation, Protocols: r.cfg.Protocols, Patience: patience,
+		HTTPClient: r.cfg.web, TLS: r.cfg.TLS, Log: r.cfg.Log,
 	}, p.handler())
 	for range r.media.layers {
 		p.restart = append(p.restart, make(chan struct{}, 1))

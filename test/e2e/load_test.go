@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -79,6 +80,23 @@ func TestTwentyAttendeesLoadAMeeting(t *testing.T) {
 				t.Errorf("got progress %q, want it to say how many are in", stderr)
 			}
 		})
+	}
+}
+
+// A server that sends everybody through its relay, spoken to by TLS with a
+// certificate of its own making.
+func TestLoadGoesThroughRelayAndTLS(t *testing.T) {
+	t.Setenv("BELFRY_RELAY", "always")
+	s := start(t, "--tls", "127.0.0.1:0")
+	t.Setenv("AWS_CA_BUNDLE", filepath.Join(s.Data, "tls", "authority.pem"))
+	for _, transport := range []string{"auto", "tcp"} {
+		out, log := s.load("--count", "4", "--publish", "2", "--subscribe", "1", "--duration", "1s", "--transport", transport, "--verbose")
+		if out.Joined != 4 || out.Failed != 0 || out.Videos != 4 {
+			t.Errorf("transport %s: got %+v, want 4 joined and 4 videos", transport, out)
+		}
+		if n := strings.Count(log, "way=relay"); n != 4 {
+			t.Errorf("transport %s: got %d attendees on the relay, want 4", transport, n)
+		}
 	}
 }
 
