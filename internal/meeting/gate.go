@@ -93,12 +93,12 @@ func (g *gate) joined(s *seat, n int64) {
 	}
 }
 
-// closed says why nobody may join now; "" if one may.
-func (g *gate) closed() string {
+// closed says why s may not join now; "" if it may.
+func (g *gate) closed(s *seat) string {
 	if why := g.busy.Load(); why != nil {
 		return *why
 	}
-	if n := g.limits.Attendees; n > 0 && g.attendees.Load() >= int64(n) {
+	if n := g.limits.Attendees; n > 0 && !s.share && g.attendees.Load() >= int64(n) {
 		return fmt.Sprintf("the server has %d attendees already", n)
 	}
 	return ""

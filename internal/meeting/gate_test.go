@@ -30,13 +30,13 @@ func TestGateFollowsTheLoad(t *testing.T) {
 		used += time.Duration(c.cpu * float64(loadWindow*loadStep) * float64(runtime.GOMAXPROCS(0)))
 		sent += uint64(c.bitrate / 8 * (loadWindow * loadStep).Seconds())
 		g.judge(from, sample{at, used, sent})
-		if got := g.closed() != ""; got != c.closed {
+		if got := g.closed(&seat{}) != ""; got != c.closed {
 			t.Errorf("step %d: got closed %t, want %t", i, got, c.closed)
 		}
 	}
 	g.judge(sample{at: at}, sample{at: at, cpu: time.Hour}) // no time has passed: nothing is known
-	if g.closed() != "" {
-		t.Errorf("got closed: %s, want open", g.closed())
+	if g.closed(&seat{}) != "" {
+		t.Errorf("got closed: %s, want open", g.closed(&seat{}))
 	}
 }
 
@@ -46,13 +46,13 @@ func TestGateMeasuresThisProcess(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	watched := make(chan struct{})
 	go func() { defer close(watched); g.watch(ctx) }()
-	for end := time.Now().Add(10 * time.Second); g.closed() == "" && time.Now().Before(end); {
+	for end := time.Now().Add(10 * time.Second); g.closed(&seat{}) == "" && time.Now().Before(end); {
 		for range 1_000_000 { // works
 		}
 	}
 	cancel()
 	<-watched
-	if g.closed() == "" || g.usedCPU() <= 0 {
+	if g.closed(&seat{}) == "" || g.usedCPU() <= 0 {
 		t.Errorf("got a load of %v and open, want more and closed", g.usedCPU())
 	}
 }

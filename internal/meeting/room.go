@@ -314,7 +314,7 @@ func (r *room) refused(s, old *seat, late bool) (status uint32, why string) {
 	if old != nil || r.awaited[s.attendee.ID] != nil || s.bot {
 		return 0, ""
 	}
-	if why := r.service.gate.closed(); why != "" {
+	if why := r.service.gate.closed(s); why != "" {
 		return statusUnavailable, why
 	}
 	switch {
