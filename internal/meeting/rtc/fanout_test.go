@@ -8,10 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -62,9 +64,10 @@ const fanOutTWCC = "a=extmap:3 " + uriTWCC + "\r\na=rtcp-fb:* transport-cc\r\n"
 // A fanOutJob tells the clients' process whom to be.
 type fanOutJob struct {
 	Server      string
+	Publish     bool // the first client does
 	Certificate [][]byte
 	Key         []byte
-	Clients     []fanOutClient // the first publishes
+	Clients     []fanOutClient
 }
 
 type fanOutClient struct{ Ours, Theirs, Pwd string }
@@ -75,12 +78,28 @@ type fanOutResult struct {
 	Delays  []float64 // of video, in milliseconds
 }
 
-func fanOut(b *testing.B, subscribers int, d time.Duration) {
-	tr, err := NewTransport(Config{Addr: "127.0.0.1:0"}, slog.New(slog.DiscardHandler))
-	if err != nil {
+// A fanOutMeeting is a server's peers and the process of their clients.
+type fanOutMeeting struct {
+	b         *testing.B
+	transport *Transport
+	peers     []*Peer // the first publishes
+	began     []time.Time
+	joined    []time.Duration
+	published *sfu.Publisher
+	clients   *exec.Cmd
+	in        io.WriteCloser
+	out       strings.Builder
+}
+
+// startFanOut has clients connect, the first of which publishes if watched.
+func startFanOut(b *testing.B, n int, watched bool) *fanOutMeeting {
+	b.Helper()
+	m := &fanOutMeeting{b: b, peers: make([]*Peer, n), began: make([]time.Time, n), joined: make([]time.Duration, n)}
+	log := slog.New(slog.DiscardHandler)
+	var err error
+	if m.transport, err = NewTransport(Config{Addr: "127.0.0.1:0"}, log); err != nil {
 		b.Fatal(err)
 	}
-	defer tr.Close()
 	certificate, fingerprint, err := newCertificate()
 	if err != nil {
 		b.Fatal(err)
@@ -89,26 +108,26 @@ func fanOut(b *testing.B, subscribers int, d time.Duration) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	job := fanOutJob{Server: tr.Addr().String(), Certificate: certificate.Certificate, Key: key}
+	job := fanOutJob{Server: m.transport.Addr().String(), Certificate: certificate.Certificate, Key: key, Publish: watched}
 	var connected atomic.Int32
 	started := make(chan *sfu.Publisher, 1)
-	peers := make([]*Peer, subscribers+1)
-	for i := range peers {
-		peers[i], err = tr.NewPeer(Events{
-			Connected:    func() { connected.Add(1) },
+	for i := range m.peers {
+		m.peers[i], err = m.transport.NewPeer(Events{
+			Connected: func() {
+				m.joined[i] = time.Since(m.began[i])
+				connected.Add(1)
+			},
 			VideoStarted: func(p *sfu.Publisher) { started <- p },
-		}, slog.New(slog.DiscardHandler))
+		}, log)
 		if err != nil {
 			b.Fatal(err)
 		}
-		job.Clients = append(job.Clients, fanOutClient{fmt.Sprintf("client%d", i), peers[i].writer.ufrag, peers[i].writer.pwd})
-	}
-	offer := func(i int) string {
-		return fmt.Sprintf(fanOutOffer, job.Clients[i].Ours, fingerprint, fanOutTWCC, fanOutTWCC, fanOutTWCC)
+		job.Clients = append(job.Clients, fanOutClient{fmt.Sprintf("client%d", i), m.peers[i].writer.ufrag, m.peers[i].writer.pwd})
 	}
 	negotiate := func(i int, o Offer) {
-		o.SDP = offer(i)
-		if _, err := peers[i].Negotiate(b.Context(), o); err != nil {
+		o.SDP = fmt.Sprintf(fanOutOffer, job.Clients[i].Ours, fingerprint, fanOutTWCC, fanOutTWCC, fanOutTWCC)
+		m.began[i] = time.Now()
+		if _, err := m.peers[i].Negotiate(b.Context(), o); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -117,90 +136,133 @@ func fanOut(b *testing.B, subscribers int, d time.Duration) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.Command(self, "-test.run=^TestFanOutClients$", "-test.timeout=10m")
-	cmd.Env = append(os.Environ(), fanOutClients+"=1")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
+	m.clients = exec.Command(self, "-test.run=^TestFanOutClients$", "-test.timeout=10m")
+	m.clients.Env = append(os.Environ(), fanOutClients+"=1")
+	m.clients.Stderr, m.clients.Stdout = os.Stderr, &m.out
+	if m.in, err = m.clients.StdinPipe(); err != nil {
 		b.Fatal(err)
 	}
-	var out strings.Builder
-	cmd.Stdout = &out
+	if err := m.clients.Start(); err != nil {
+		b.Fatal(err)
+	}
+	if err := json.NewEncoder(m.in).Encode(job); err != nil {
+		b.Fatal(err)
+	}
 	negotiate(0, Offer{Publish: true})
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
+	if watched {
+		select {
+		case m.published = <-started:
+		case <-time.After(20 * time.Second):
+			b.Fatal("nothing was published")
+		}
 	}
-	if err := json.NewEncoder(in).Encode(job); err != nil {
-		b.Fatal(err)
+	for i := 1; i < n; i++ {
+		negotiate(i, Offer{Receive: []Receive{{}, {Target: sfu.Whole(m.published)}}})
+		time.Sleep(20 * time.Millisecond)
 	}
-	var p *sfu.Publisher
-	select {
-	case p = <-started:
-	case <-time.After(20 * time.Second):
-		b.Fatal("nothing was published")
-	}
-	for i := 1; i < len(peers); i++ {
-		negotiate(i, Offer{Receive: []Receive{{}, {Target: sfu.Whole(p)}}})
-	}
-	for deadline := time.Now().Add(60 * time.Second); int(connected.Load()) < len(peers); {
+	for deadline := time.Now().Add(60 * time.Second); int(connected.Load()) < n; {
 		if time.Now().After(deadline) {
-			b.Fatalf("connected: got %d, want %d", connected.Load(), len(peers))
+			b.Fatalf("connected: got %d, want %d", connected.Load(), n)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	return m
+}
 
+// end returns what the clients have seen.
+func (m *fanOutMeeting) end() (result fanOutResult) {
+	m.in.Close() // the clients end
+	if err := m.clients.Wait(); err != nil {
+		m.b.Fatalf("clients: %v\n%s", err, m.out.String())
+	}
+	text, _, _ := strings.Cut(m.out.String(), "\n")
+	if err := json.Unmarshal([]byte(text), &result); err != nil {
+		m.b.Fatalf("clients: %v\n%s", err, m.out.String())
+	}
+	if err := m.transport.Close(); err != nil {
+		m.b.Error(err)
+	}
+	return result
+}
+
+// sent counts packets to all but the first.
+func (m *fanOutMeeting) sent() (n uint64) {
+	for _, p := range m.peers[1:] {
+		s := p.Stats()
+		n += uint64(s.AudioSent)
+		for _, section := range s.Sections {
+			n += section.Sent + section.Resent
+		}
+	}
+	return n
+}
+
+func fanOut(b *testing.B, subscribers int, d time.Duration) {
+	m := startFanOut(b, subscribers+1, true)
+	for _, p := range m.peers[1:] {
+		p.SetWanted(1_500_000)
+	}
 	stop, mixed := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(mixed)
-		mixTo(peers[1:], stop)
+		mixTo(m.peers[1:], stop)
 	}()
-	time.Sleep(2 * time.Second)
-	sent := func() (n uint64) {
-		for _, p := range peers[1:] {
-			s := p.Stats()
-			n += uint64(s.AudioSent)
-			for _, section := range s.Sections {
-				n += section.Sent + section.Resent
-			}
-		}
-		return n
-	}
-	began, cpu, before := time.Now(), processCPU(b), sent()
+	time.Sleep(4 * time.Second) // until the estimates have grown
+	before, began, cpu, sent := m.transport.port.Stats(), time.Now(), processCPU(b), m.sent()
 	time.Sleep(d)
-	took, used, packets := time.Since(began), processCPU(b)-cpu, sent()-before
+	took, used, packets, after := time.Since(began), processCPU(b)-cpu, m.sent()-sent, m.transport.port.Stats()
 	close(stop)
 	<-mixed
-	in.Close() // the clients end
-	if err := cmd.Wait(); err != nil {
-		b.Fatalf("clients: %v\n%s", err, out.String())
-	}
-	var result fanOutResult
-	text, _, _ := strings.Cut(out.String(), "\n")
-	if err := json.Unmarshal([]byte(text), &result); err != nil {
-		b.Fatalf("clients: %v\n%s", err, out.String())
-	}
-	slices.Sort(result.Delays)
-	at := func(q float64) float64 {
-		if len(result.Delays) == 0 {
-			return 0
-		}
-		return result.Delays[int(q*float64(len(result.Delays)-1))]
-	}
+	delays := m.end().Delays
+	slices.Sort(delays)
+	slices.Sort(m.joined[1:])
 	b.ReportMetric(float64(used.Microseconds())/float64(packets), "µs-cpu/packet")
 	b.ReportMetric(float64(used.Milliseconds())/took.Seconds(), "ms-cpu/s")
 	b.ReportMetric(float64(packets)/took.Seconds(), "packets/s")
-	b.ReportMetric(at(0.5), "ms-delay-p50")
-	b.ReportMetric(at(0.99), "ms-delay-p99")
-	var dropped, refused uint64
-	for _, p := range peers[1:] {
-		s := p.Stats()
-		refused += s.WriteFailed + s.AudioDropped
-		for _, section := range s.Sections {
-			dropped += section.Dropped
-		}
+	b.ReportMetric(float64(after.Packets-before.Packets)/float64(after.Messages-before.Messages), "packets/message")
+	b.ReportMetric(quantile(delays, 0.5), "ms-delay-p50")
+	b.ReportMetric(quantile(delays, 0.99), "ms-delay-p99")
+	b.ReportMetric(float64(quantile(m.joined[1:], 0.5).Microseconds())/1000, "ms-join-p50")
+}
+
+func quantile[T any](sorted []T, q float64) (at T) {
+	if len(sorted) == 0 {
+		return at
 	}
-	if dropped+refused > 0 {
-		b.Logf("dropped %d, refused %d", dropped, refused)
+	return sorted[int(q*float64(len(sorted)-1))]
+}
+
+// What clients cost that are there and are sent nothing, and those that are
+// sent the mix.
+func BenchmarkListeners(b *testing.B) {
+	const n, d = 100, 5 * time.Second
+	for b.Loop() {
+		memory := func() (bytes uint64) {
+			runtime.GC()
+			runtime.GC()
+			var s runtime.MemStats
+			runtime.ReadMemStats(&s)
+			return s.HeapInuse + s.StackInuse
+		}
+		before, goroutines := memory(), runtime.NumGoroutine()
+		m := startFanOut(b, n, false)
+		time.Sleep(time.Second)
+		b.ReportMetric(float64(memory()-before)/n/1024, "kB/client")
+		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/n, "goroutines/client")
+		cpu := processCPU(b)
+		time.Sleep(d)
+		b.ReportMetric(float64((processCPU(b)-cpu).Microseconds())/d.Seconds()/n, "µs-cpu/s/silent-client")
+		stop, mixed := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(mixed)
+			mixTo(m.peers, stop)
+		}()
+		cpu = processCPU(b)
+		time.Sleep(d)
+		b.ReportMetric(float64((processCPU(b)-cpu).Microseconds())/d.Seconds()/n, "µs-cpu/s/listener")
+		close(stop)
+		<-mixed
+		m.end()
 	}
 }
 
@@ -253,7 +315,7 @@ func TestFanOutClients(t *testing.T) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for i, c := range job.Clients {
-		client := &rawClient{fanOutClient: c, server: job.Server, certificate: tls.Certificate{Certificate: job.Certificate, PrivateKey: key}, publishes: i == 0, measures: i%10 == 1}
+		client := &rawClient{fanOutClient: c, server: job.Server, certificate: tls.Certificate{Certificate: job.Certificate, PrivateKey: key}, publishes: job.Publish && i == 0, measures: i%10 == 1}
 		all.Go(func() {
 			if err := client.run(ctx); err != nil {
 				t.Error(err)
@@ -300,7 +362,7 @@ func (c *rawClient) ReadFrom(b []byte) (int, net.Addr, error) {
 func (c *rawClient) WriteTo(b []byte, _ net.Addr) (int, error) { return c.conn.Write(b) }
 func (c *rawClient) Close() error                              { return c.records.Close() }
 func (c *rawClient) LocalAddr() net.Addr                       { return c.conn.LocalAddr() }
-func (c *rawClient) SetDeadline(t time.Time) error { return c.records.SetReadDeadline(t) }
+func (c *rawClient) SetDeadline(t time.Time) error             { return c.records.SetReadDeadline(t) }
 
 func (c *rawClient) SetReadDeadline(t time.Time) error { return c.records.SetReadDeadline(t) }
 func (c *rawClient) SetWriteDeadline(time.Time) error  { return nil }
@@ -359,7 +421,7 @@ func (c *rawClient) run(ctx context.Context) (err error) {
 
 // check proves where the client is, again and again.
 func (c *rawClient) check(ctx context.Context) {
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		m := stun.MustBuild(
