@@ -130,7 +130,7 @@ func (r *room) divide(s *seat, now time.Time) {
 // tile returns what a view could be shown in; false if nothing is to be shown.
 func (r *room) tile(s *seat, v *view, now time.Time) (allot.Tile, []sfu.Target, bool) {
 	x, configured := s.watching.wishes[v.mid]
-	if v.stopped || x.nothing || v.owner.out || v.owner.camera != v.camera || !s.maySee(v.owner) {
+	if !v.begins.IsZero() || v.stopped || x.nothing || v.owner.out || v.owner.camera != v.camera || !s.maySee(v.owner) {
 		return allot.Tile{}, nil, false
 	}
 	t := allot.Tile{ID: v.serial, Class: allot.Other, Priority: x.priority, Limit: x.limit, Preference: x.preference}

@@ -75,6 +75,7 @@ type room struct {
 	speaking  uint32      // audio stream id of somebody who spoke at the last tick; 0: nobody
 	indexWait *time.Timer // runs while INDEX changes wait
 	indexDue  bool
+	viewsWait *time.Timer // runs while views wait to begin
 	codecs    []chime.VideoCodecCapability // that everybody can decode, in the INDEX
 	speaker   AttendeeID                   // the active one, whose tiles matter more
 	speakerAt time.Time                    // when it was last heard
@@ -98,8 +99,10 @@ func newRoom(s *Service, m Meeting, lastID uint32, before []rosterEntry) *room {
 		marks:     make(chan []byte, 1),
 		emptyAt:   time.Now(),
 		indexWait: time.NewTimer(0),
+		viewsWait: time.NewTimer(0),
 	}
 	r.indexWait.Stop()
+	r.viewsWait.Stop()
 	r.board.init()
 	r.expect(before)
 	return r
@@ -126,6 +129,8 @@ func (r *room) run(ctx context.Context) {
 			r.tick(now)
 		case <-r.indexWait.C:
 			r.sendIndexes()
+		case now := <-r.viewsWait.C:
+			r.beginViews(now)
 		case <-r.board.wait.C:
 			r.deliver()
 		case <-stop:

@@ -16,7 +16,7 @@ func newTestRoom(t testing.TB, cfg Config, names ...string) (*room, []*seat) {
 	s := &Service{cfg: cfg.withDefaults(), log: slog.New(slog.DiscardHandler), living: map[ID]*life{}}
 	s.gate = newGate(s.cfg.Limits, s.sentBytes, s.log)
 	r := newRoom(s, Meeting{ID: "m"}, 0, nil)
-	t.Cleanup(func() { r.indexWait.Stop() })
+	t.Cleanup(func() { r.indexWait.Stop(); r.viewsWait.Stop() })
 	var seats []*seat
 	for _, name := range names {
 		st := newSeat(r, Attendee{ID: AttendeeID("id of " + name), MeetingID: "m", ExternalUserID: name}, signal.Credentials{}, nil)

@@ -17,6 +17,11 @@ const (
 	// maxWishes is how many sections a client may have configured: all of an
 	// offer, those that are over, and some to come.
 	maxWishes = 128
+
+	// beginAfter is when a view begins after its answer: a key frame that comes
+	// before the client knows the section is lost, and the next one half a
+	// second away.
+	beginAfter = 60 * time.Millisecond
 )
 
 // A watching is what a client receives.
@@ -40,7 +45,8 @@ type view struct {
 	camera  *camera
 	most    int // index of the best stream that the client asked for
 
-	stopped bool // by the client
+	begins  time.Time // nothing is sent before
+	stopped bool      // by the client
 	target  sfu.Target
 	starved time.Time // since when nothing of it fits; zero: it does
 	told    bool      // the client was told that it is paused
@@ -203,7 +209,7 @@ func (r *room) agreed(s *seat, views []*view, answer rtc.Answer) {
 	}
 	r.encodings(s, answer.Encodings)
 	r.indexChanged() // what it can decode may have changed
-	w := &s.watching
+	w, now := &s.watching, time.Now()
 	w.views = w.views[:0:0]
 	for _, t := range answer.Tracks {
 		if t.Section >= len(views) || views[t.Section] == nil {
@@ -214,6 +220,7 @@ func (r *room) agreed(s *seat, views []*view, answer rtc.Answer) {
 			w.serial++
 			v.mid, v.serial = t.MID, w.serial
 			v.target, v.stopped, v.starved, v.told = sfu.Target{}, false, time.Time{}, false
+			v.begins = now.Add(beginAfter)
 		}
 		if x, ok := w.wishes[t.MID]; ok {
 			v.follow(x.stream)
@@ -223,5 +230,29 @@ func (r *room) agreed(s *seat, views []*view, answer rtc.Answer) {
 	for _, v := range w.views {
 		s.peer.Load().SetTarget(v.mid, v.target)
 	}
-	r.divide(s, time.Now())
+	r.divide(s, now)
+	r.beginViews(now)
+}
+
+// beginViews begins the views whose time has come.
+func (r *room) beginViews(now time.Time) {
+	next := time.Time{}
+	for _, s := range r.seats {
+		begun := false
+		for _, v := range s.watching.views {
+			switch {
+			case v.begins.IsZero():
+			case !now.Before(v.begins):
+				v.begins, begun = time.Time{}, true
+			case next.IsZero() || v.begins.Before(next):
+				next = v.begins
+			}
+		}
+		if begun {
+			r.divide(s, now)
+		}
+	}
+	if !next.IsZero() {
+		r.viewsWait.Reset(next.Sub(now))
+	}
 }

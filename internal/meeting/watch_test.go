@@ -109,6 +109,7 @@ func look(r *room, s *seat, f *chime.SubscribeFrame) []*view {
 		}
 	}
 	r.agreed(s, views, answer)
+	r.beginViews(time.Now().Add(beginAfter))
 	return s.watching.views
 }
 
