@@ -13,7 +13,7 @@ const (
 
 	// tickEvery is how often a flow's Tick is called, in turns.
 	tickEvery = 50 * time.Millisecond
-	tickTurns = 5
+	tickTurns = 2
 
 	// wheelSlots are milliseconds: how far ahead Fill is called again.
 	wheelSlots = 64
