@@ -40,6 +40,9 @@ type Config struct {
 	TLS             string       `toml:"tls"`
 	Certificate     string       `toml:"certificate"`
 	CertificateKey  string       `toml:"certificate_key"`
+	ACMEDomain      string       `toml:"acme_domain"`
+	ACMEEmail       string       `toml:"acme_email"`
+	ACMEDirectory   string       `toml:"acme_directory"`
 	PublicURL       string       `toml:"public_url"`
 	IngestHost      string       `toml:"ingest_host"`
 	PublicAddresses []netip.Addr `toml:"public_addresses"`
@@ -127,6 +130,7 @@ func Default() Config {
 		RTMP:            "127.0.0.1:1935",
 		RTMPS:           "127.0.0.1:1936",
 		Media:           "127.0.0.1:3478",
+		ACMEDirectory:   "https://acme-v02.api.letsencrypt.org/directory",
 		PublicAddresses: []netip.Addr{},
 		Relay:           "auto",
 		Account:         "000000000000",
@@ -260,6 +264,12 @@ func (c Config) Check() error {
 		} else if setting == "stun_server" && (host == "" || n == 0) {
 			say(setting, "%q is no server, want host:port", addr)
 		}
+	}
+	if c.ACMEDomain != "" && (c.TLS == "" || c.Certificate != "") {
+		say("acme_domain", "want tls set and certificate not")
+	}
+	if u, err := url.Parse(c.ACMEDirectory); err != nil || u.Host == "" || u.Scheme != "https" {
+		say("acme_directory", "%q is no https URL", c.ACMEDirectory)
 	}
 	if (c.Certificate == "") != (c.CertificateKey == "") {
 		say("certificate", "certificate and certificate_key go together")

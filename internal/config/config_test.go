@@ -66,11 +66,12 @@ func TestCheckNamesEverything(t *testing.T) {
 	c := config.Default()
 	c.HTTP, c.Media, c.PublicURL, c.Account, c.Log.Level, c.Site.Seats = "8080", "localhost:1", "ftp://x", "1", "loud", 0
 	c.TLS, c.Certificate, c.STUNServer, c.Relay = "443", "cert.pem", ":3478", "often"
+	c.ACMEDomain, c.ACMEDirectory = "meet.example", "http://acme.example"
 	err := c.Check()
 	if err == nil {
 		t.Fatal("got no error")
 	}
-	for _, want := range []string{"http:", "media:", "public_url:", "account:", "log.level:", "site.seats: 0", "tls:", "certificate:", "stun_server:", "relay:"} {
+	for _, want := range []string{"http:", "media:", "public_url:", "account:", "log.level:", "site.seats: 0", "tls:", "certificate:", "stun_server:", "relay:", "acme_domain:", "acme_directory:"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want %q in it", err, want)
 		}

@@ -48,6 +48,9 @@ func publicURL(cfg config.Config, d doors) (*url.URL, error) {
 	if d.tls != nil {
 		scheme, a = "https", d.tls.Addr().(*net.TCPAddr)
 	}
+	if cfg.ACMEDomain != "" { // reached as port 443, or there is no certificate
+		return &url.URL{Scheme: scheme, Host: cfg.ACMEDomain}, nil
+	}
 	host := a.IP.String()
 	if a.IP.IsLoopback() || a.IP.IsUnspecified() {
 		host = "localhost" // a secure context for browsers

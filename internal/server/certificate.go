@@ -84,32 +84,47 @@ func certificateNames(ingestHost string, public *url.URL, media []netip.AddrPort
 // ownName is the name that is always shown our own certificate.
 const ownName = "localhost"
 
-// openCertificates returns how TLS is served: with our own certificate for the
-// names, or with that of the settings, and our own for ownName. It also
-// returns our own authority in PEM.
-func openCertificates(cfg config.Config, f *Folder, names []string, log *slog.Logger) (*tls.Config, []byte, error) {
-	own, authority, err := openCertificate(f, names, time.Now())
-	if err != nil {
-		return nil, nil, err
-	}
-	if cfg.Certificate == "" {
-		return serverTLS(own, nil), authority, nil
-	}
-	files, err := openCertificateFiles(cfg.Certificate, cfg.CertificateKey, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	return serverTLS(own, files.get), authority, nil
+// certificates are how TLS is served.
+type certificates struct {
+	config    *tls.Config
+	authority []byte // our own, PEM
+	acme      *acmeCertificate
 }
 
-func serverTLS(own tls.Certificate, other func(now time.Time) *tls.Certificate) *tls.Config {
+// openCertificates makes TLS show our own certificate for the names, or that of
+// the settings, and our own for ownName.
+func openCertificates(cfg config.Config, f *Folder, names []string, log *slog.Logger) (c certificates, err error) {
+	own, authority, err := openCertificate(f, names, time.Now())
+	if err != nil {
+		return certificates{}, err
+	}
+	c.authority = authority
+	var other getCertificate
+	switch {
+	case cfg.Certificate != "":
+		files, err := openCertificateFiles(cfg.Certificate, cfg.CertificateKey, log)
+		if err != nil {
+			return certificates{}, err
+		}
+		other = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return files.get(time.Now()), nil }
+	case cfg.ACMEDomain != "":
+		c.acme = newACMECertificate(cfg, f.file(tlsFolder, acmeFolder), &own, log)
+		other = c.acme.get
+	}
+	c.config = serverTLS(own, other)
+	return c, nil
+}
+
+type getCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+func serverTLS(own tls.Certificate, other getCertificate) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if other == nil || hello.ServerName == ownName {
 				return &own, nil
 			}
-			return other(time.Now()), nil
+			return other(hello)
 		},
 	}
 }

@@ -65,7 +65,7 @@ func TestOwnCertificateForThisMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := serverTLS(own, func(time.Time) *tls.Certificate { return &other })
+	cfg := serverTLS(own, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &other, nil })
 	for name, want := range map[string]tls.Certificate{"localhost": own, "meet.example": other, "": other} {
 		got, err := cfg.GetCertificate(&tls.ClientHelloInfo{ServerName: name})
 		if err != nil || !bytes.Equal(got.Certificate[0], want.Certificate[0]) {

@@ -76,11 +76,11 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		discover.once(ctx)
 	}
 	candidates := udpCandidates(media, log)
-	certificates, authority, err := openCertificates(cfg, folder, certificateNames(ingestHost, public, candidates), log)
+	certificates, err := openCertificates(cfg, folder, certificateNames(ingestHost, public, candidates), log)
 	if err != nil {
 		return err
 	}
-	secure := secureRelay(doors.tls, public, cfg.PublicURL != "", candidates)
+	secure := secureRelay(doors.tls, public, cfg.PublicURL != "" || cfg.ACMEDomain != "", candidates)
 	relay := newRelay(media, turnSecret, secure, log)
 	tables, err := natskv.Open(ctx, natskv.Config{Dir: folder.file(natsFolder)}, log)
 	if err != nil {
@@ -102,7 +102,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	work, err := newWork(cfg.Connector, ingestHost, doors, authority, log)
+	work, err := newWork(cfg.Connector, ingestHost, doors, certificates.authority, log)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		channels.Run,
 		func(ctx context.Context) error { return desk.Serve(ctx, doors.rtmp, false) },
 		func(ctx context.Context) error {
-			return desk.Serve(ctx, tls.NewListener(doors.rtmps, certificates), true)
+			return desk.Serve(ctx, tls.NewListener(doors.rtmps, certificates.config), true)
 		},
 	)
 	relayed := []net.Listener{media.TURNListener()}
@@ -152,10 +152,13 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		func(ctx context.Context) error { return serveHTTP(ctx, doors.http, front, log) },
 	}
 	if doors.tls != nil {
-		port := tlsport.New(doors.tls, certificates, tlsport.Limits{}, log)
+		port := tlsport.New(doors.tls, withChallenges(certificates.config), tlsport.Limits{}, log)
 		relayed = append(relayed, port.TURN())
 		stages.start(ctx, port.Run, func(ctx context.Context) error { return desk.Serve(ctx, port.RTMPS(), true) })
 		entrances = append(entrances, func(ctx context.Context) error { return serveHTTP(ctx, port.HTTP(), front, log) })
+	}
+	if certificates.acme != nil {
+		entrances = append(entrances, certificates.acme.run)
 	}
 	if cfg.STUNServer != "" {
 		entrances = append(entrances, discover.run)
