@@ -30,5 +30,19 @@ play(async (results) => {
     return results.server.AudioRecovered >= 10;
   });
   await until('reports of the loss', async () => (results.out = await outbound()).lost >= 10);
+  // Having reported that, it gets the mix with copies of the frames before:
+  // most of them it does not need, and those of lost ones it plays.
+  const inbound = async () => {
+    const list = [...(await alice.mic.receiver.getStats()).values()];
+    const rtp = list.find((s) => s.type === 'inbound-rtp');
+    return {copies: rtp.packetsDiscarded, lost: rtp.packetsLost, concealed: rtp.concealedSamples / 960};
+  };
+  let before = {};
+  await until('copies of the mix', async () => (before = await inbound()).copies >= 20);
+  await until('losses of the mix', async () => {
+    const now = await inbound();
+    results.in = {copies: now.copies - before.copies, lost: now.lost - before.lost, concealed: now.concealed - before.concealed};
+    return results.in.lost >= 15;
+  });
   await post('/lossy', {on: false});
 });
