@@ -51,7 +51,7 @@ func (b *bench) bigMeeting(ctx context.Context, name string, quiet bool) error {
 	defer p.end()
 	c, err := underLoad(ctx, s, load.Config{
 		MeetingID: p.meeting, Count: audience - 2, Publish: speakers - 1, AudioOnly: true,
-		QuietMicrophones: quiet, Duration: listenTo,
+		QuietMicrophones: quiet, Duration: listenTo, Measuring: p.reset,
 	})
 	if err != nil {
 		return err

@@ -61,7 +61,11 @@ func underLoad(ctx context.Context, s *running.Server, cfg load.Config) (c loadC
 		errs = append(errs, err)
 		return d
 	}
+	begin := cfg.Measuring
 	cfg.Measuring = func() {
+		if begin != nil {
+			begin()
+		}
 		server, own, at = read(s.Process()), read(os.Getpid()), time.Now()
 	}
 	cfg.Measured = func() {

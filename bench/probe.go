@@ -101,6 +101,13 @@ func configOf(m *types.Meeting, a *types.Attendee) attendee.Config {
 
 func (p *probe) end() { p.stop() }
 
+// reset forgets the delays so far.
+func (p *probe) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.took = nil
+}
+
 // delays are from sending the packet in which a beep begins to the arrival of
 // that in which it is heard.
 func (p *probe) delays() []time.Duration {
