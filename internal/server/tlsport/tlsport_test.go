@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -151,9 +152,7 @@ func TestFirstByteAndProtocolDecide(t *testing.T) {
 			}
 		})
 	}
-	if got := r.Stats(); got.Unknown != 5 {
-		t.Errorf("got %+v, want 5 unknown", got)
-	}
+	until(t, "five were unknown", func() bool { return r.Stats().Unknown == 5 })
 }
 
 func TestHTTP2(t *testing.T) {
@@ -171,7 +170,7 @@ func TestHTTP2(t *testing.T) {
 }
 
 func TestSlowHandshakesAreCut(t *testing.T) {
-	r := start(t, tlsport.Limits{Deadline: 300 * time.Millisecond, PendingPerAddress: 12})
+	r := start(t, tlsport.Limits{Deadline: 2 * time.Second, PendingPerAddress: 12})
 	var slow []net.Conn
 	for i := range 12 {
 		c, err := net.Dial("tcp", r.addr)
@@ -194,16 +193,17 @@ func TestSlowHandshakesAreCut(t *testing.T) {
 	defer beyond.Close()
 	slow = append(slow, beyond)
 	for i, c := range slow {
-		if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.Copy(io.Discard, c); errors.Is(err, context.DeadlineExceeded) {
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("connection %d: got %v, want it cut", i, err)
 		}
 	}
-	if got := r.Stats(); got.Pending != 0 || got.Silent+got.Refused != 13 {
-		t.Errorf("got %+v, want none pending, 13 silent or refused", got)
-	}
+	until(t, "none are pending, 13 were silent or refused", func() bool {
+		got := r.Stats()
+		return got.Pending == 0 && got.Silent+got.Refused == 13
+	})
 	c := r.dial()
 	if _, err := io.WriteString(c, "\x03"+strings.Repeat("r", 15)); err != nil {
 		t.Fatal(err)
@@ -215,14 +215,12 @@ func TestSlowHandshakesAreCut(t *testing.T) {
 
 // One that has shaken hands but says nothing is no better.
 func TestSilentConnectionsAreCut(t *testing.T) {
-	r := start(t, tlsport.Limits{Deadline: 300 * time.Millisecond})
+	r := start(t, tlsport.Limits{Deadline: 2 * time.Second})
 	c := r.dial()
-	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v, want the connection cut", err)
 	}
-	if got := r.Stats().Silent; got != 1 {
-		t.Errorf("got %d silent, want 1", got)
-	}
+	until(t, "one was silent", func() bool { return r.Stats().Silent == 1 })
 }
 
 // Those who do not accept hold nobody else up, and nothing waits for ever.
