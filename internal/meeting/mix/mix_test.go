@@ -308,29 +308,37 @@ func TestManyLoudOnesAreLimited(t *testing.T) {
 	}
 }
 
-// prepare fills a room with people of whom some speak, and gives a function
-// that pushes everybody's next packet and ticks.
-func prepare(t testing.TB, people, speakers int) func() {
+// prepare fills a room with people of whom some speak, in stereo on request,
+// and gives a function that pushes everybody's next packet and ticks.
+func prepare(t testing.TB, people, speakers int, stereo bool) func() {
 	r := newRoom(t)
 	for i := range people {
-		hz := 0.0
+		hz, right := 0.0, 0.0
 		if i < speakers {
 			hz = 300 + float64(i)*70
+			if stereo {
+				right = 2 * hz
+			}
 		}
-		r.join(strconv.Itoa(i), hz).amp = 0.05
+		p := r.joinAs(ParticipantConfig{ID: strconv.Itoa(i), Stereo: stereo}, opus.EncoderConfig{Bitrate: 64000}, hz, right)
+		p.amp = 0.05
+		p.ignore()
 	}
 	r.run(time.Second)
 	// 2 s of packets, over and over under new numbers.
 	const packets = 100
 	coded := make([][packets][]byte, people)
 	levels := make([]uint8, people)
-	pcm, out := make([]float32, frame), make([]byte, opus.MaxPacket)
+	out := make([]byte, opus.MaxPacket)
 	for i, p := range r.all {
-		p.ignore()
+		pcm := make([]float32, frame)
+		if p.right > 0 {
+			pcm = make([]float32, 2*frame)
+		}
+		began := p.made
 		for j := range packets {
-			for k := range pcm {
-				pcm[k] = float32(p.amp * math.Sin(2*math.Pi*p.hz*float64(j*frame+k)/sampleRate))
-			}
+			p.play(pcm)
+			p.made++
 			levels[i] = p.says(pcm)
 			n, err := p.encoder.Encode(pcm, out)
 			if err != nil {
@@ -338,6 +346,7 @@ func prepare(t testing.TB, people, speakers int) func() {
 			}
 			coded[i][j] = bytes.Clone(out[:n])
 		}
+		p.made = began
 	}
 	packet := &rtp.Packet{}
 	return func() {
@@ -354,12 +363,14 @@ func prepare(t testing.TB, people, speakers int) func() {
 }
 
 func TestTickDoesNotAllocate(t *testing.T) {
-	step := prepare(t, 6, 3)
-	for range 2 * maxHeld { // every slot of the jitter buffers gets its room
-		step()
-	}
-	if n := testing.AllocsPerRun(500, step); n != 0 {
-		t.Errorf("got %v allocations per tick, want 0", n)
+	for _, stereo := range []bool{false, true} {
+		step := prepare(t, 6, 3, stereo)
+		for range 2 * maxHeld { // every slot of the jitter buffers gets its room
+			step()
+		}
+		if n := testing.AllocsPerRun(500, step); n != 0 {
+			t.Errorf("stereo %v: got %v allocations per tick, want 0", stereo, n)
+		}
 	}
 }
 
@@ -397,9 +408,12 @@ func TestASilentParticipantNeedsLittleMemory(t *testing.T) {
 
 // BenchmarkTick is one tick; 50 of them are a second of the meeting.
 func BenchmarkTick(b *testing.B) {
-	for _, n := range []struct{ people, speakers int }{{1, 0}, {2, 1}, {2, 2}, {10, 1}, {10, 3}, {10, 10}, {50, 3}, {100, 3}, {250, 3}} {
-		b.Run(fmt.Sprintf("%d people, %d speak", n.people, n.speakers), func(b *testing.B) {
-			step := prepare(b, n.people, n.speakers)
+	for _, n := range []struct {
+		people, speakers int
+		stereo           bool
+	}{{1, 0, false}, {2, 1, false}, {2, 2, false}, {10, 3, false}, {10, 10, false}, {100, 3, false}, {250, 3, false}, {250, 3, true}} {
+		b.Run(fmt.Sprintf("%d people, %d speak, stereo %v", n.people, n.speakers, n.stereo), func(b *testing.B) {
+			step := prepare(b, n.people, n.speakers, n.stereo)
 			before := cpuTime(b)
 			for b.Loop() {
 				step()

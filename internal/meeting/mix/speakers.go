@@ -50,10 +50,14 @@ type loudness struct {
 	last  time.Time // when a packet came that was loud enough to be heard
 	known time.Time // when the last packet came that says its level
 	blind bool
+	begun bool // a packet has come
 }
 
 // follow takes in a packet and says whether somebody should hear it.
 func (l *loudness) follow(level uint8, size int, arrival time.Time) bool {
+	if !l.begun {
+		l.begun, l.level = true, silentLevel
+	}
 	switch {
 	case size <= silentSize:
 		level = silentLevel

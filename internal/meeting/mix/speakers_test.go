@@ -287,6 +287,24 @@ func TestRecoveredPacketsKeepTheLevel(t *testing.T) {
 	}
 }
 
+func TestLoudnessRisesAtOnceAndFallsSlowly(t *testing.T) {
+	var l loudness
+	now := start
+	for i, step := range []struct {
+		level uint8
+		want  int
+		loud  bool
+	}{{61, 61, false}, {60, 60, true}, {20, 20, true}, {40, 21, true}, {127, 22, false}, {10, 10, true}, {10, 10, true}} {
+		now = now.Add(Tick)
+		if loud := l.follow(step.level, 60, now); loud != step.loud || l.level != step.want {
+			t.Errorf("packet %d of level %d: got %d, loud %v, want %d, %v", i, step.level, l.level, loud, step.want, step.loud)
+		}
+	}
+	if l.over(now.Add(hold)) || !l.over(now.Add(hold+1)) {
+		t.Errorf("got it over at %v, want it so after %v", l.over(now.Add(hold)), hold)
+	}
+}
+
 func TestChangesOfSpeakersDoNotClick(t *testing.T) {
 	r := newRoom(t)
 	bed, listener := r.join("bed", 220), r.join("listener", 0)

@@ -53,6 +53,14 @@ func TestStereoKeepsItsChannels(t *testing.T) {
 		}
 	}
 	zero(t, share.heard)
+	// Silence is zeros on both sides, in stereo and when it is mono again.
+	share.hz, talker.hz = 0, 0
+	r.run(2 * time.Second)
+	r.forget()
+	r.run(8 * time.Second)
+	zero(t, stereo.sides[0])
+	zero(t, stereo.sides[1])
+	zero(t, talker.heard)
 }
 
 func TestListenersShareTheirEncodes(t *testing.T) {
