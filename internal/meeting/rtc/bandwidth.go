@@ -28,9 +28,6 @@ const (
 	// listeners send no feedback and cost nothing.
 	watchedFor = 5 * time.Second
 
-	// noticeable is by what part the estimate must change to be told.
-	noticeable = 0.03
-
 	// maxReported is how many streams' receiver reports are remembered.
 	maxReported = 64
 
@@ -126,14 +123,13 @@ func (b *bandwidth) padding(now time.Time) (size int, probing bool) {
 	return b.control.Padding(now)
 }
 
-// tick does what time asks for. It returns what video may use if that has
-// changed noticeably. Call it about 20 times a second.
-func (b *bandwidth) tick(rtt time.Duration, now time.Time) (bps int, changed bool) {
+// tick does what time asks for. Call it about 20 times a second.
+func (b *bandwidth) tick(rtt time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.control
 	if c == nil {
-		return 0, false
+		return
 	}
 	c.SetRTT(rtt)
 	b.measureAudio(now)
@@ -143,12 +139,6 @@ func (b *bandwidth) tick(rtt time.Duration, now time.Time) (bps int, changed boo
 		c.SetWanted(0)
 	}
 	c.Tick(now)
-	bps = b.budget(now)
-	if change := float64(bps-b.told) / float64(max(b.told, 1)); change > -noticeable && change < noticeable {
-		return bps, false
-	}
-	b.told = bps
-	return bps, true
 }
 
 // budget returns what the video may use: the estimate less what is sent again,

@@ -77,9 +77,7 @@ func (f *feedback) tick(now time.Time) {
 		}
 		d.publisher.Tick(now)
 	}
-	if bps, changed := p.band.tick(p.in.rtt(), now); changed && p.ev.Bandwidth != nil {
-		p.notes.post(func() { p.ev.Bandwidth(bps) })
-	}
+	p.band.tick(p.in.rtt(), now)
 	if video, again, ok := p.band.room(); ok {
 		p.out.bound(video, again)
 	}

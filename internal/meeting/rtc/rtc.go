@@ -35,7 +35,6 @@ type Events struct {
 	AudioReport  func(ntp time.Time, rtp uint32)                     // sender report of the uplink audio
 	VideoStarted func(*sfu.Publisher)                                // a layer's first RTP after the camera was switched on
 	VideoStopped func(*sfu.Publisher)                                // the layer's camera was switched off, or the peer is over
-	Bandwidth    func(bps int)                                       // what the client can receive has changed noticeably
 }
 
 // An Offer is what the client proposes.
