@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -180,6 +181,10 @@ func TestChromiumAudio(t *testing.T) {
 		Out    struct {
 			Channels, Sent, Lost int
 		}
+		In struct {
+			Copies, Lost int
+			Concealed    float64 // frames
+		}
 	}
 	s := browse(t, "audio", &got)
 	if want := "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1;maxaveragebitrate=128000"; got.Params != want {
@@ -187,6 +192,9 @@ func TestChromiumAudio(t *testing.T) {
 	}
 	if got.Out.Channels != 2 || got.Out.Lost == 0 {
 		t.Errorf("sent: got %+v, want two channels, and to know of the loss", got.Out)
+	}
+	if got.In.Concealed > 0.6*float64(got.In.Lost) {
+		t.Errorf("the mix: got %+v, want most lost frames played from their copies", got.In)
 	}
 	if n := got.Server.ReceiveDropped["bad_red"]; n != 0 {
 		t.Errorf("redundant packets that could not be read: got %d, want 0", n)
@@ -202,18 +210,31 @@ func TestChromiumAudio(t *testing.T) {
 	}
 }
 
-// browse plays a scene in the browser and returns what it saw.
+// browse plays a scene in Chromium and returns what it saw.
 func browse(t *testing.T, scene string, results any) *browserServer {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
+	return browseIn(t, "chromium", net.IPv4(127, 0, 0, 1), scene, results, func(profile, url string) []string {
+		return []string{
+			"--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio",
+			"--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required",
+			"--user-data-dir=" + profile, url,
+		}
+	})
+}
+
+// browseIn plays a scene in a browser, of which args makes the command line. It
+// finds the server at an address of this machine.
+func browseIn(t *testing.T, browser string, at net.IP, scene string, results any, args func(profile, url string) []string) *browserServer {
+	t.Helper()
+	path, err := exec.LookPath(browser)
 	if err != nil {
-		t.Skip("chromium is not installed")
+		t.Skip(browser + " is not installed")
 	}
 	if testing.Short() {
 		t.Skip("takes a browser and some ten seconds")
 	}
-	s := &browserServer{t: t, transport: newTestTransport(t, Config{}), peers: make(map[string]*browserPeer)}
-	s.relay = newRelay(t, s.transport.Addr(), 20)
+	s := &browserServer{t: t, transport: newTestTransport(t, Config{Addr: net.JoinHostPort(at.String(), "0")}), peers: make(map[string]*browserPeer)}
+	s.relay = newRelay(t, at, s.transport.Addr(), 20)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "<!doctype html><meta charset=utf-8><title>%s</title><script type=module src=/browser/%s.js></script>", scene, scene)
@@ -242,7 +263,7 @@ func browse(t *testing.T, scene string, results any) *browserServer {
 	t.Cleanup(web.Close)
 	t.Cleanup(s.close)
 
-	profile, err := os.MkdirTemp("", "belfry-chromium-")
+	profile, err := os.MkdirTemp("", "belfry-"+browser+"-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,9 +272,7 @@ func browse(t *testing.T, scene string, results any) *browserServer {
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), 180*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio",
-		"--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required",
-		"--user-data-dir="+profile, web.URL)
+	cmd := exec.CommandContext(ctx, path, args(profile, web.URL)...)
 	// A browser is many processes.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -368,6 +387,7 @@ func (b *browserPeer) publisher(rid string) *sfu.Publisher {
 }
 
 // mix sends silence.
+
 func (b *browserPeer) mix() {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -24,9 +24,9 @@ type relay struct {
 	ways   map[netip.AddrPort]*net.UDPConn // by client
 }
 
-func newRelay(t *testing.T, target netip.AddrPort, every int) *relay {
+func newRelay(t *testing.T, at net.IP, target netip.AddrPort, every int) *relay {
 	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: at})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,4 +98,21 @@ func (r *relay) way(client netip.AddrPort) *net.UDPConn {
 		}
 	})
 	return way
+}
+
+// machineIP returns an IPv4 address of this machine that is not loopback, or
+// skips the test.
+func machineIP(t *testing.T) net.IP {
+	t.Helper()
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+			return n.IP
+		}
+	}
+	t.Skip("this machine has no address but loopback")
+	return nil
 }

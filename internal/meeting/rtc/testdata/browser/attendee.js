@@ -42,7 +42,7 @@ export class Attendee {
     this.camera.direction = on ? 'sendrecv' : 'inactive';
     if (codec) {
       const all = RTCRtpSender.getCapabilities('video').codecs;
-      const main = (c) => !c.sdpFmtpLine || /packetization-mode=1;profile-level-id=42e0|profile-id=0|profile=0/.test(c.sdpFmtpLine);
+      const main = (c) => !c.sdpFmtpLine || /packetization-mode=1;profile-level-id=42e0|profile-id=0|profile=0|^max-fs/.test(c.sdpFmtpLine);
       const first = all.filter((c) => c.mimeType === codec && main(c));
       this.camera.setCodecPreferences([...first, ...all.filter((c) => !first.includes(c))]);
     }
@@ -140,6 +140,6 @@ export async function play(scene) {
     await scene(results);
     await post('/done', {results});
   } catch (err) {
-    await post('/done', {error: String(err && err.stack || err), results});
+    await post('/done', {error: `${err}\n${err && err.stack}`, results});
   }
 }
