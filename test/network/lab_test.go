@@ -243,7 +243,7 @@ func (l *lab) serve(endpoint string, settings ...string) *running.Server {
 	}
 	l.endpoint = endpoint
 	l.env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+keys[0].AccessKeyID, "AWS_SECRET_ACCESS_KEY="+keys[0].SecretAccessKey,
-		"SSL_CERT_FILE="+filepath.Join(data, "tls", "authority.pem"))
+		"AWS_CA_BUNDLE="+filepath.Join(data, "tls", "authority.pem"))
 	return s
 }
 
