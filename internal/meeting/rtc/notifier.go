@@ -3,8 +3,8 @@ package rtc
 import "sync"
 
 // A notifier calls events one after the other, so that their order is that of
-// what happened, whichever goroutine saw it. No more wait than two for every
-// offer and two for the peer.
+// what happened, whichever goroutine saw it. For every offer no more come than
+// two for each layer.
 type notifier struct {
 	wake chan struct{}
 

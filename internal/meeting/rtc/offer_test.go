@@ -221,6 +221,53 @@ func TestSections(t *testing.T) {
 	}
 }
 
+// A client watches 25 others; some sections were stopped and some began anew.
+func TestManySections(t *testing.T) {
+	p := newSDPPeer()
+	source := sfu.NewPublisher(sfu.PublisherConfig{})
+	offer := func(mids ...string) string {
+		text := strings.Replace(shortOffer, "BUNDLE 0 1 2", "BUNDLE 0 1 2 "+strings.Join(mids, " "), 1)
+		for _, mid := range mids {
+			text += "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:" + mid + "\r\na=recvonly\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"
+		}
+		return text
+	}
+	var mids []string
+	for i := 3; i < 27; i++ {
+		mids = append(mids, fmt.Sprint(i))
+	}
+	a, _, err := p.answerTo(offer(mids...), false, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(a.Tracks); got != 25 {
+		t.Fatalf("tracks: got %d, want 25", got)
+	}
+	ssrcs := make(map[string]uint32)
+	for i, track := range a.Tracks {
+		if want := fmt.Sprint(i + 2); track.MID != want || track.Section != i+1 || !strings.Contains(a.SDP, fmt.Sprintf("a=msid:v_%s t_%s\r\n", want, want)) {
+			t.Errorf("track %d: got mid %s, section %d, want %s, %d, and its stream", i, track.MID, track.Section, want, i+1)
+		}
+		ssrcs[track.MID] = track.SSRC
+	}
+	mids[0], mids[20] = "27", "28"
+	if a, _, err = p.answerTo(offer(mids...), false, source); err != nil {
+		t.Fatal(err)
+	}
+	for _, track := range a.Tracks {
+		before, known := ssrcs[track.MID]
+		if known && before != track.SSRC {
+			t.Errorf("SSRC of %s: got %d, want %d as before", track.MID, track.SSRC, before)
+		}
+		if known == (track.MID == "27" || track.MID == "28") {
+			t.Errorf("mid %s: known %v", track.MID, known)
+		}
+	}
+	if got := len(p.plan.Load().subscribers); got != 25 {
+		t.Errorf("subscribers: got %d, want 25", got)
+	}
+}
+
 // Offers come from strangers: whatever they say, the answer is an error or
 // has the same sections with the same mids, and other software reads it.
 func FuzzOffer(f *testing.F) {
