@@ -96,6 +96,7 @@ func (r *room) divide(s *seat, now time.Time) {
 		}
 		tiles, targets, asked = append(tiles, t), append(targets, of), append(asked, v)
 	}
+	w.plan.Trusting = !peer.Congested()
 	choices, wanted := w.plan.Divide(w.budget, tiles, now)
 	for _, v := range w.views {
 		if v.camera.limit.bps > 0 {
@@ -168,7 +169,7 @@ func (r *room) tellPaused(s *seat, now time.Time) {
 	for _, v := range s.watching.views {
 		starved := !v.starved.IsZero()
 		switch {
-		case starved && !v.told && now.Sub(v.starved) >= starvedFor:
+		case starved && !v.told && !s.watching.plan.Trusting && now.Sub(v.starved) >= starvedFor:
 			paused = append(paused, v.camera.group)
 		case !starved && v.told:
 			resumed = append(resumed, v.camera.group)

@@ -47,11 +47,15 @@ func (r *room) sendIndex(s *seat) {
 	for i, d := range index.Sources {
 		measured[i], d.AvgBitrateBps = d.AvgBitrateBps, nil
 	}
+	// How many there are matters to clients only up to three.
+	people := index.NumParticipants
+	index.NumParticipants = proto.Uint32(min(*people, 3))
 	told, err := proto.MarshalOptions{Deterministic: true}.Marshal(index)
 	if err == nil && s.told != nil && bytes.Equal(told, s.told) {
 		return
 	}
 	s.told = told
+	index.NumParticipants = people
 	for i, d := range index.Sources {
 		d.AvgBitrateBps = measured[i]
 	}

@@ -78,6 +78,34 @@ func TestDivide(t *testing.T) {
 	}
 }
 
+// As long as nothing is known every tile is shown at its lowest.
+func TestTrust(t *testing.T) {
+	p := Plan{Trusting: true}
+	tiles := []Tile{tile(1, Other, single), tile(2, Other, simulcast), tile(3, Other, nil)}
+	if got, _ := p.Divide(200_000, tiles, start); !slices.Equal(got, []int{0, 0, Paused}) {
+		t.Errorf("trusting: got %v, want all at their lowest", got)
+	}
+	p.Trusting = false
+	if got, _ := p.Divide(200_000, tiles, start.Add(time.Second)); !slices.Equal(got, []int{Paused, 0, Paused}) {
+		t.Errorf("not any more: got %v, want what fits", got)
+	}
+	p.Trusting = true
+	var many []Tile
+	for i := range 25 {
+		many = append(many, tile(uint32(i+10), Other, single))
+	}
+	choices, _ := p.Divide(200_000, many, start)
+	sum := 0
+	for _, c := range choices {
+		if c != Paused {
+			sum += single[0].Bitrate
+		}
+	}
+	if sum > ceiling || sum < ceiling-1_000_000 {
+		t.Errorf("many: got %d bit/s, want nearly %d", sum, ceiling)
+	}
+}
+
 // A raise waits for room that stays, a fall does not wait.
 func TestHysteresis(t *testing.T) {
 	var p Plan

@@ -115,6 +115,13 @@ func (c *Controller) estimate(at time.Duration) float64 {
 	return min(max(e, c.min), c.max)
 }
 
+// Congested says whether more was sent at some time than the client could
+// receive, or its REMB says that it can receive little. Until then the estimate
+// may only be low because nothing else was tried.
+func (c *Controller) Congested() bool {
+	return c.rate.dropped || c.loss.everLow || c.rembSeen || c.silentAt > 0
+}
+
 // Loss returns which part of the packets gets lost whatever the rate, 0 to 1.
 func (c *Controller) Loss() float64 { return c.loss.inherent }
 

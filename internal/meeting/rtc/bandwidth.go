@@ -28,6 +28,11 @@ const (
 	// listeners send no feedback and cost nothing.
 	watchedFor = 5 * time.Second
 
+	// maxPadding is what one packet can have of it (RFC 3550, section 5.1), and
+	// leastPadding how long a packet of a probe is made with it.
+	maxPadding   = 255
+	leastPadding = 300
+
 	// maxReported is how many streams' receiver reports are remembered.
 	maxReported = 64
 
@@ -127,6 +132,9 @@ func (b *bandwidth) padding(now time.Time) (size int, probing bool) {
 func (b *bandwidth) tick(rtt time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.control == nil && b.wanted > 0 {
+		b.control = bwe.New(bwe.Config{}, now)
+	}
 	c := b.control
 	if c == nil {
 		return
@@ -169,21 +177,31 @@ func (b *bandwidth) forAudio() float64 {
 }
 
 // nextPadding returns a packet for a probe that is under way, when no media
-// waits: the latest video once more, which also helps if it got lost. If there
-// is none it says when to look again, zero for when something is queued.
-func (p *Peer) nextPadding(now time.Time) (x sfu.Outgoing, next time.Time, ok bool) {
+// waits: the latest video once more, which also helps if it got lost, or else
+// one with nothing but padding. If there is none it says when to look again,
+// zero for when something is queued.
+func (p *Peer) nextPadding(now time.Time) (d departure, next time.Time, ok bool) {
+	d.kind = bwe.Padding
 	size, probing := p.band.padding(now)
 	if size > 0 {
-		for _, s := range p.plan.Load().subscribers {
-			if x, ok = s.Padding(sfu.MaxPayload); ok {
-				return x, next, true
+		subscribers := p.plan.Load().subscribers
+		for _, s := range subscribers {
+			if d.Outgoing, ok = s.Padding(sfu.MaxPayload); ok {
+				d.padding = max(min(leastPadding-d.Size(), maxPadding), 0)
+				return d, next, true
+			}
+		}
+		for _, s := range subscribers {
+			if d.Outgoing, ok = s.Blank(); ok {
+				d.padding = maxPadding
+				return d, next, true
 			}
 		}
 	}
 	if probing {
 		next = p.band.next(now)
 	}
-	return x, next, false
+	return d, next, false
 }
 
 func (b *bandwidth) setWanted(bps int) {
@@ -209,6 +227,14 @@ func (p *Peer) Bandwidth(now time.Time) int {
 		return unknownBudget
 	}
 	return bwe.DefaultStart - audioShare
+}
+
+// Congested says whether the way to the client was ever seen to be too narrow
+// for what was sent.
+func (p *Peer) Congested() bool {
+	p.band.mu.Lock()
+	defer p.band.mu.Unlock()
+	return p.band.control != nil && p.band.control.Congested()
 }
 
 // takeFeedback reads what a compound packet says about the way to the client,

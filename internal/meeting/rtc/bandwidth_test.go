@@ -201,7 +201,7 @@ type screen struct {
 	}
 }
 
-func newScreen(t *testing.T, n *lossyNet, b *bottleneck, s *studio) *screen {
+func newScreen(t *testing.T, n *lossyNet, b *bottleneck, s *studio, layers ...int) *screen {
 	v := &screen{attendee: newAttendee(t, n.server, attendeeConfig{proxy: b.addr(), net: n.host("10.0.3.1")})}
 	v.pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		for {
@@ -229,7 +229,7 @@ func newScreen(t *testing.T, n *lossyNet, b *bottleneck, s *studio) *screen {
 	v.mid = section.Mid()
 	done := make(chan struct{})
 	var work sync.WaitGroup
-	work.Go(func() { v.adapt(s, done) })
+	work.Go(func() { v.adapt(s, layers, done) })
 	work.Go(func() { v.speak(done) })
 	t.Cleanup(func() {
 		close(done)
@@ -239,7 +239,10 @@ func newScreen(t *testing.T, n *lossyNet, b *bottleneck, s *studio) *screen {
 }
 
 // adapt does what package meeting does for a client.
-func (v *screen) adapt(s *studio, done chan struct{}) {
+func (v *screen) adapt(s *studio, layers []int, done chan struct{}) {
+	if len(layers) == 0 {
+		layers = []int{0, 1, 2}
+	}
 	var plan allot.Plan
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -249,17 +252,20 @@ func (v *screen) adapt(s *studio, done chan struct{}) {
 			return
 		case now := <-tick.C:
 			tile := allot.Tile{ID: 1}
-			for i := range s.layers {
+			for _, i := range layers {
 				tile.Options = append(tile.Options, allot.Option{Bitrate: studioRates[i] * 105 / 100, Width: 320 << i, Height: 180 << i, FrameRate: 25})
 			}
+			plan.Trusting = !v.peer.Congested()
 			choices, wanted := plan.Divide(v.peer.Bandwidth(now), []allot.Tile{tile}, now)
 			v.peer.SetWanted(wanted)
 			target := sfu.Target{}
+			layer := allot.Paused
 			if choices[0] != allot.Paused {
-				target = sfu.Whole(s.layers[choices[0]])
+				layer = layers[choices[0]]
+				target = sfu.Whole(s.layers[layer])
 			}
 			v.peer.SetTarget(v.mid, target)
-			v.layer.Store(int64(choices[0]))
+			v.layer.Store(int64(layer))
 		}
 	}
 }
@@ -338,6 +344,32 @@ func TestNarrowConnection(t *testing.T) {
 		begun := time.Now()
 		wait(t, "the best layer again", func() bool { return v.layer.Load() == 2 })
 		t.Logf("best layer again after %v", time.Since(begun))
+	})
+}
+
+// The only layer needs more than what a client is first taken to receive: it is
+// tried. Where it does not fit it is paused then, and comes back when it does.
+func TestOnlyLayer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newLossyNet(t, 20)
+		s := newStudio(t)
+		b := newBottleneck(n, 4_000_000)
+		v := newScreen(t, n, b, s, 2)
+		time.Sleep(2 * time.Second)
+		v.holds(t, 3*time.Second, 2)
+
+		b.capacity.Store(300_000)
+		wait(t, "pause", func() bool { return v.layer.Load() == allot.Paused })
+		time.Sleep(5 * time.Second)
+		v.silence()
+		time.Sleep(10 * time.Second)
+		if gap := v.silence(); gap > 200*time.Millisecond {
+			t.Errorf("sound on the narrow connection: got a gap of %v, want at most 200ms", gap)
+		}
+		b.capacity.Store(4_000_000)
+		begun := time.Now()
+		wait(t, "the layer again", func() bool { return v.layer.Load() == 2 })
+		t.Logf("again after %v", time.Since(begun))
 	})
 }
 

@@ -47,9 +47,7 @@ func (p *Peer) nextPacket(now time.Time) (d departure, next time.Time, ok bool) 
 	again, video := o.again.count, o.video.count
 	o.mu.Unlock()
 	if again+video == 0 {
-		d.kind = bwe.Padding
-		d.Outgoing, next, ok = p.nextPadding(now)
-		return d, next, ok
+		return p.nextPadding(now)
 	}
 	again = min(again, 1)
 	if again > 0 && !p.band.allowed(bwe.Resend, now) {
