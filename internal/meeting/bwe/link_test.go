@@ -187,7 +187,7 @@ func (r *run) choose() {
 
 // film queues a picture; every hundredth is a key frame.
 func (r *run) film() {
-	if r.layer < 0 {
+	if room, _ := r.c.Room(); r.layer < 0 || r.queued > room {
 		return
 	}
 	size := r.layers[r.layer] / 8 / 30

