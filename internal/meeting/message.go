@@ -232,6 +232,7 @@ func (r *room) answered(s *seat) {
 		return
 	}
 	s.mail = mailSlot{open: true, behind: true}
+	r.board.forget(time.Now())
 	r.deliver() // what waits is stored, or older than s
 	r.sendStored(s)
 }

@@ -42,7 +42,13 @@ func texts(messages []*chime.DataMessagePayload) (all []string) {
 // hears waits until exactly those messages have come.
 func (g *guest) hears(want ...string) {
 	g.t.Helper()
-	g.wait(fmt.Sprintf("messages %q", want), func() bool { return slices.Equal(texts(g.messages()), want) })
+	g.wait(fmt.Sprintf("messages %q", want), func() bool {
+		got := texts(g.messages())
+		if len(got) >= len(want) && !slices.Equal(got, want) {
+			g.t.Fatalf("%s: got messages %q, want %q", g.attendee.ExternalUserID, got, want)
+		}
+		return len(got) == len(want)
+	})
 }
 
 func TestMessages(t *testing.T) {

@@ -21,12 +21,15 @@ func (r *room) mayPublish(s *seat) bool {
 	switch {
 	case s.hidden:
 		return false
-	case s.share:
-		return s.attendee.Capabilities.Content.maySend() // places were counted when it joined
-	case !s.attendee.Capabilities.Video.maySend():
+	case s.share && !s.maySpeak(), !s.share && !s.attendee.Capabilities.Video.maySend():
+		return false
+	case s.camera != nil:
+		return true
+	case !s.share && r.cameras() >= r.cfg.MaxCameras: // a share's place was counted when it joined
 		return false
 	}
-	return s.camera != nil || r.cameras() < r.cfg.MaxCameras && r.service.gate.videoFits()
+	r.countVideos(r.published())
+	return r.service.gate.videoFits()
 }
 
 // noVideo is the status for one that may not publish now. A share without its
@@ -43,6 +46,17 @@ func (r *room) cameras() int {
 	n := 0
 	for _, s := range r.seats {
 		if s.camera != nil && !s.share {
+			n++
+		}
+	}
+	return n
+}
+
+// published returns how many videos there are, cameras and content.
+func (r *room) published() int {
+	n := 0
+	for _, s := range r.seats {
+		if s.camera != nil {
 			n++
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"belfry.live/belfry/internal/meeting/mix"
 	"belfry.live/belfry/internal/meeting/rtc"
 	"belfry.live/belfry/internal/meeting/signal"
@@ -35,8 +37,10 @@ const (
 	endedGrace     = 2 * time.Second        // between the ends of media and socket
 	idleRoom       = 2 * time.Second        // an empty room stays so long
 	maxConnections = 8                      // of one attendee, joined or not
-	maxClientName  = 100                    // of a client's name that is logged, in bytes
-	videoLimit     = 25                     // videos that a client may receive at once
+	entryRate      = 1                      // connections of one attendee a second
+	entryBurst     = 16
+	maxClientName  = 100 // of a client's name that is logged, in bytes
+	videoLimit     = 25  // videos that a client may receive at once
 )
 
 // errRoomClosed says that the room ended when the last one left: a new one may
@@ -59,6 +63,7 @@ type room struct {
 	work    sync.WaitGroup // the mixer, and peers that are being closed
 
 	lastID   uint32
+	entries  map[AttendeeID]*rate.Limiter
 	all      map[*seat]struct{}      // every connection, joined or not
 	seats    map[AttendeeID]*seat    // who has joined, and is not replaced, by whom it takes part as
 	promoted map[AttendeeID]*seat    // who came from a replica, by whom it came as
@@ -75,7 +80,7 @@ type room struct {
 	speaking  uint32      // audio stream id of somebody who spoke at the last tick; 0: nobody
 	indexWait *time.Timer // runs while INDEX changes wait
 	indexDue  bool
-	viewsWait *time.Timer // runs while views wait to begin
+	viewsWait *time.Timer                  // runs while views wait to begin
 	codecs    []chime.VideoCodecCapability // that everybody can decode, in the INDEX
 	speaker   AttendeeID                   // the active one, whose tiles matter more
 	speakerAt time.Time                    // when it was last heard
@@ -92,6 +97,7 @@ func newRoom(s *Service, m Meeting, lastID uint32, before []rosterEntry) *room {
 		calls:     make(chan func()),
 		done:      make(chan struct{}),
 		lastID:    lastID,
+		entries:   map[AttendeeID]*rate.Limiter{},
 		all:       map[*seat]struct{}{},
 		seats:     map[AttendeeID]*seat{},
 		promoted:  map[AttendeeID]*seat{},
@@ -201,9 +207,22 @@ func (r *room) enter(ctx context.Context, s *seat) error {
 		if n >= maxConnections {
 			return errors.New("too many connections of one attendee")
 		}
+		if !r.entry(s.attendee.ID).Allow() {
+			return errors.New("connections of one attendee in too quick succession")
+		}
 		r.all[s] = struct{}{}
 		return nil
 	})
+}
+
+// entry returns what limits an attendee's connections.
+func (r *room) entry(id AttendeeID) *rate.Limiter {
+	l := r.entries[id]
+	if l == nil {
+		l = rate.NewLimiter(entryRate, entryBurst)
+		r.entries[id] = l
+	}
+	return l
 }
 
 // end tells everybody that the meeting is over. The room ends when they left.
@@ -493,6 +512,9 @@ func (r *room) tick(now time.Time) {
 	r.adapt(now)
 	for _, s := range r.seats {
 		s.alignClocks()
+		if s.muteTold != s.muted {
+			r.tellMuted(s, now)
+		}
 	}
 	if r.ticks%bitrateTicks == 0 {
 		r.sendBitrates(now)
@@ -506,7 +528,7 @@ func (r *room) tick(now time.Time) {
 	}
 	r.expireAwaited(now)
 	r.catchUp(now)
-	r.countVideos(r.cameras() + r.shares())
+	r.countVideos(r.published())
 	for s := range r.all {
 		switch {
 		case s.out:

@@ -544,3 +544,38 @@ func TestRefusedInTheMeeting(t *testing.T) {
 		t.Errorf("index: got %v, want 1 participant", ann.index)
 	}
 }
+
+// A client whose packets get lost is shown to all with fewer bars.
+func TestWeakSignal(t *testing.T) {
+	noLeaks(t)
+	h := open(t, t.TempDir(), meeting.Config{})
+	m := h.meeting()
+	ann, ben := h.enter(m, "Ann"), h.enter(m, "Ben")
+	ann.sees(ann, ben)
+	id := ann.roster[string(ben.attendee.ID)].streamID
+	told := func(mark int, want uint32) func() bool {
+		return func() bool {
+			for _, f := range ann.frames[mark:] {
+				for _, s := range f.GetAudioMetadata().GetAttendeeStates() {
+					if s.SignalStrength != nil && s.Volume != nil {
+						t.Errorf("got %v, want either a volume or a strength", s)
+					}
+					if s.GetAudioStreamId() == id && s.SignalStrength != nil && s.GetSignalStrength() == want {
+						return true
+					}
+				}
+			}
+			return false
+		}
+	}
+	time.Sleep(2500 * time.Millisecond) // measured once
+	cut := func(yes bool) (mark int) {
+		mark = ann.mark()
+		ben.media.mu.Lock()
+		defer ben.media.mu.Unlock()
+		ben.media.cut = yes
+		return mark
+	}
+	ann.wait("no signal of Ben", told(cut(true), 0))
+	ann.wait("a full signal of Ben", told(cut(false), 2))
+}

@@ -83,7 +83,7 @@ func (r *room) arrived(s *seat) {
 // they knew of its connection before goes in the same frame, after the new
 // entry.
 func (r *room) appear(s, but *seat) {
-	s.streamID = r.next()
+	s.streamID, s.muteTold = r.next(), s.muted
 	news := []*chime.AudioStreamIdInfo{s.entry().presence()}
 	if old := r.awaited[s.attendee.ID]; old != nil {
 		delete(r.awaited, s.attendee.ID)
@@ -128,16 +128,25 @@ func (r *room) forgetAwaited(id AttendeeID) {
 	}
 }
 
-// setMuted follows the microphone and tells everybody, s included.
+// setMuted follows the microphone and tells everybody, s included. One that
+// is switched in quick succession is told of at the next tick: a client must
+// not make the room send to all at its own pace.
 func (r *room) setMuted(s *seat, muted bool) {
 	if s.muted == muted || s.out {
 		return
 	}
 	s.muted = muted
 	s.applySound()
+	if now := time.Now(); now.Sub(s.muteToldAt) >= tickEvery {
+		r.tellMuted(s, now)
+	}
+}
+
+func (r *room) tellMuted(s *seat, now time.Time) {
+	s.muteTold, s.muteToldAt = s.muted, now
 	if s.present && !s.hidden {
 		r.changed = true
-		r.tellPresent(rosterFrame(muteChange(s.streamID, muted)), nil)
+		r.tellPresent(rosterFrame(muteChange(s.streamID, s.muted)), nil)
 	}
 }
 

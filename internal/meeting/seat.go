@@ -57,6 +57,8 @@ type seat struct {
 	relayed      bool   // was sent to TURN
 	streamID     uint32 // of the audio, once present
 	muted        bool
+	muteTold     bool // as the others know it
+	muteToldAt   time.Time
 	camera       *camera // nil: off
 	watching     watching
 	told         []byte // the last INDEX, less what BITRATES tell

@@ -32,8 +32,8 @@ type strength struct {
 }
 
 // measure takes the counts so far and says whether the level changed. Clients
-// send audio all the time, so one from which nothing comes is badly off; one
-// that pauses by agreement (DTX) still sends a few packets a second.
+// send audio all the time, so one from which nothing comes any more is badly
+// off; one that pauses by agreement (DTX) still sends a few packets a second.
 func (s *strength) measure(received, lost int64, rtt time.Duration) (changed bool) {
 	got, missed := received-s.received, max(lost-s.lost, 0)
 	s.received, s.lost = received, lost
@@ -43,9 +43,9 @@ func (s *strength) measure(received, lost int64, rtt time.Duration) (changed boo
 	}
 	level := uint32(fullSignal)
 	switch {
-	case got == 0, missed*100 >= (got+missed)*goneLoss, rtt >= goneRTT:
+	case got == 0 && received > 0, missed > 0 && missed*100 >= (got+missed)*goneLoss, rtt >= goneRTT:
 		level = noSignal
-	case missed*100 >= (got+missed)*weakLoss, rtt >= weakRTT:
+	case missed > 0 && missed*100 >= (got+missed)*weakLoss, rtt >= weakRTT:
 		level = weakSignal
 	}
 	changed = level != s.level

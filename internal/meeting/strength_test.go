@@ -5,6 +5,16 @@ import (
 	"time"
 )
 
+// One without a microphone has nothing to be judged by.
+func TestSignalStrengthWithoutAudio(t *testing.T) {
+	var s strength
+	for range 3 {
+		if s.measure(0, 0, time.Millisecond) || s.level != fullSignal {
+			t.Errorf("got %d, want %d", s.level, fullSignal)
+		}
+	}
+}
+
 func TestSignalStrength(t *testing.T) {
 	var s strength
 	if s.measure(1000, 900, time.Second) || s.level != fullSignal {
