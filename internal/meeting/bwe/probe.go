@@ -17,7 +17,7 @@ const (
 	probeGood     = 0.8 // of the probed rate: the next may follow at once
 	probeAgain    = 2 * time.Second
 	probeAgainMax = 5 * time.Second
-	probeEnough   = 1.05 // what is wanted must be that much above the estimate
+	probeEnough   = 1.05 // times what is wanted: an estimate above that is enough
 
 	// probeQueue is how long the queue that a probe fills may last.
 	probeQueue = 250 * time.Millisecond
@@ -66,7 +66,7 @@ func (p *prober) tick(at time.Duration, estimate, wanted, most float64, calm boo
 	if p.waiting && at-p.ended > probeLost {
 		p.failed(at) // the client tells nothing of single packets
 	}
-	if p.sending || p.waiting || !calm || at < p.next || wanted < estimate*probeEnough || estimate >= most {
+	if p.sending || p.waiting || !calm || at < p.next || wanted*probeEnough < estimate || estimate >= most {
 		return idle
 	}
 	p.id++
