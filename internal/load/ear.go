@@ -1,9 +1,6 @@
 package load
 
-import (
-	"math/bits"
-	"time"
-)
+import "time"
 
 const (
 	// gapTime without a packet is a gap that is heard: more than a jitter
@@ -14,8 +11,13 @@ const (
 	// way through this program.
 	endTime = 500 * time.Millisecond
 
-	// reorderWindow is how many packets later one may still come.
-	reorderWindow = 16
+	// reorderWindow is how many packets later one may still come: more than
+	// a second.
+	reorderWindow = 64
+
+	// maxJump is by how much the numbers may go on at once before it is taken
+	// for a stream that begins anew.
+	maxJump = 128
 
 	audioRate    = 48000
 	delayBuckets = 512 // of a millisecond; the last one is for all above
@@ -49,8 +51,8 @@ type ear struct {
 
 	begun   bool
 	highest uint16
-	came    uint64 // bit n: the packet n before the highest is here
-	run     bool   // the last packet that left the window was lost
+	came    [1 << 8]bool // by sequence number: room for the window and a jump
+	run     bool         // the last packet that left the window was lost
 	last    time.Time
 	fastest float64 // least of arrival minus timestamp, in seconds
 	origin  time.Time
@@ -68,21 +70,30 @@ func (e *ear) hear(sequence uint16, timestamp uint32, size int, now time.Time) {
 	e.Bytes += size
 	if !e.begun {
 		e.begun = true
-		e.highest, e.came, e.run = sequence, ^uint64(0), false
+		e.highest, e.run = sequence, false
+		e.forget()
 		e.last, e.origin, e.first, e.fastest = now, now, timestamp, 0
 		return
 	}
 	if d := int16(sequence - e.highest); d > 0 {
 		e.advance(int(d), now)
-		e.highest = sequence
-		e.came |= 1
 		e.last = now
-	} else if d > -64 {
-		e.came |= 1 << -d
+	} else if d > -reorderWindow {
+		*e.packet(sequence) = true
 	}
 	late := now.Sub(e.origin).Seconds() - float64(int32(timestamp-e.first))/audioRate
 	e.fastest = min(e.fastest, late)
 	e.Delays[min(max(int((late-e.fastest)*1000), 0), delayBuckets-1)]++
+}
+
+// packet says whether one of the window came.
+func (e *ear) packet(sequence uint16) *bool { return &e.came[int(sequence)%len(e.came)] }
+
+// forget takes all before the highest for here.
+func (e *ear) forget() {
+	for i := range e.came {
+		e.came[i] = true
+	}
 }
 
 // advance moves the window, and counts what leaves it without having come.
@@ -92,35 +103,46 @@ func (e *ear) advance(d int, now time.Time) {
 	if pause > gapTime && d == 1 {
 		e.Gaps++ // more than late packets: those lost count below
 	}
-	if d >= 64-reorderWindow { // a stream that jumps
+	if d > maxJump {
 		e.Lost += d - 1
 		e.Gaps++
-		e.came = ^uint64(0)
+		e.highest += uint16(d)
+		e.forget()
 		return
 	}
 	for range d {
-		e.came <<= 1
-		gone := e.came&(1<<reorderWindow) == 0
-		if gone {
-			e.Lost++
-			if !e.run {
-				e.Gaps++
-			}
-		}
-		e.run = gone
+		e.highest++
+		e.leaves(e.highest - reorderWindow)
+		*e.packet(e.highest) = false
 	}
+	*e.packet(e.highest) = true
+}
+
+// leaves counts a packet that leaves the window.
+func (e *ear) leaves(sequence uint16) {
+	lost := !*e.packet(sequence)
+	if lost {
+		e.Lost++
+		if !e.run {
+			e.Gaps++
+		}
+	}
+	e.run = lost
 }
 
 // finish counts what is still missing when the measuring ends at that time.
 func (e *ear) finish(now time.Time) audioCounts {
+	if !e.begun {
+		return e.audioCounts
+	}
+	for n := uint16(reorderWindow - 1); n > 0; n-- {
+		e.leaves(e.highest - n)
+	}
+	e.forget()
 	c := e.audioCounts
-	if e.begun && now.Sub(e.last) > endTime {
+	if now.Sub(e.last) > endTime {
 		c.Gaps++
 		c.Longest = max(c.Longest, now.Sub(e.last))
-	}
-	if missing := reorderWindow - bits.OnesCount64(e.came&(1<<reorderWindow-1)); e.begun && missing > 0 {
-		c.Lost += missing
-		c.Gaps++
 	}
 	return c
 }

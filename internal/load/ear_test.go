@@ -44,6 +44,8 @@ func TestEarHears(t *testing.T) {
 	}{
 		{"steady", steady(0, 200), 0, 0, 0},
 		{"over the end of the numbers", steady(65500, 200), 0, 0, 0},
+		{"some lost there", join(steady(65500, 35), steady(65537, 10), steady(65548, 300)), 0, 2, 3},
+		{"late by half a second", join(steady(0, 100), steady(101, 25), steady(100, 1), steady(126, 100)), 0, 0, 0},
 		{"one lost", join(steady(0, 100), steady(101, 100)), 0, 1, 1},
 		{"three in a row lost", join(steady(0, 100), steady(103, 100)), 0, 1, 3},
 		{"two apart lost", join(steady(0, 100), steady(101, 1), steady(103, 100)), 0, 2, 2},

@@ -168,7 +168,7 @@ func (r *run) attend(ctx context.Context) *Result {
 	if r.cfg.Measured != nil {
 		r.cfg.Measured()
 	}
-	result := r.result(time.Since(measured))
+	result := r.result(time.Since(measured), ctx.Err() != nil)
 	leave()
 	people.Wait()
 	return result

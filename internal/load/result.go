@@ -14,7 +14,7 @@ type Result struct {
 	Meeting   string  `json:"meeting"`
 	Attendees int     `json:"attendees"`
 	Joined    int     `json:"joined"` // of those, have heard something
-	Failed    int     `json:"failed"` // the others, and those who were put out
+	Failed    int     `json:"failed"` // the others, and those who were put out; but not who was on the way when all was stopped
 	Seconds   float64 `json:"seconds"`
 
 	JoinMs       Quantiles `json:"joinMs"`       // from opening the WebSocket to the first audio packet
@@ -90,8 +90,9 @@ func spread(buckets []uint32) (q Quantiles) {
 	return q
 }
 
-// result adds up what was measured in so much time.
-func (r *run) result(measured time.Duration) *Result {
+// result adds up what was measured in so much time; stopped: before it was
+// over.
+func (r *run) result(measured time.Duration, stopped bool) *Result {
 	now := time.Now()
 	out := &Result{Meeting: r.meeting.id, Attendees: len(r.people), Seconds: measured.Seconds()}
 	var joins, pictures []time.Duration
@@ -102,7 +103,7 @@ func (r *run) result(measured time.Duration) *Result {
 		out.Reconnects += p.losses
 		out.VideosExpected += r.expected(p.index)
 		switch {
-		case p.began.IsZero(): // was to come later
+		case p.began.IsZero(), stopped && p.joined.IsZero() && !p.left: // was still to come
 		case p.joined.IsZero() || p.left:
 			out.Failed++
 			if out.Errors == nil {
