@@ -88,7 +88,7 @@ func (g *gate) pace(ctx context.Context) (late bool) {
 // joined counts an attendee that joins (1) or leaves (-1). Our own and shares
 // do not count.
 func (g *gate) joined(s *seat, n int64) {
-	if !s.bot && !s.share {
+	if !s.ours && !s.share {
 		g.attendees.Add(n)
 	}
 }

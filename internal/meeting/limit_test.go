@@ -185,8 +185,8 @@ func TestMetricsOfAMeeting(t *testing.T) {
 		got = h.Metrics(t.Context())
 		return got.Speaking == 1 && got.Media.VideoSent > 50 && got.Media.Decoded > 50 && len(got.Client.Histograms) == 1
 	})
-	if got.Meetings != 2 || got.Rooms != 1 || got.Connections != 5 || got.Attendees != 3 || got.Viewers != 1 || got.Hidden != 1 || got.Shares != 1 || got.Cameras != 1 || got.Joins != 5 {
-		t.Errorf("got %+v, want 2 meetings, 1 room, 5 connections, 3 attendees with 1 viewer, 1 hidden, 1 share, 1 camera", got)
+	if got.Meetings != 2 || got.Rooms != 1 || got.Connections != 5 || got.Attendees != 3 || got.Audience != 1 || got.Hidden != 1 || got.Shares != 1 || got.Cameras != 1 || got.Joins != 5 {
+		t.Errorf("got %+v, want 2 meetings, 1 room, 5 connections, 3 attendees with an audience of 1, 1 hidden, 1 share, 1 camera", got)
 	}
 	if got.Media.AudioReceived == 0 || got.Media.AudioSent == 0 || got.Signal.FramesIn == 0 || got.Signal.BytesOut == 0 || got.Mix.Ticks == 0 || got.Port.Flows != 5 {
 		t.Errorf("got %+v, want packets and frames", got)

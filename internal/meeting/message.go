@@ -228,7 +228,7 @@ func (r *room) deliver() {
 // answered opens s's mail when its first offer is answered: before, its
 // application is not listening. It begins with what is stored.
 func (r *room) answered(s *seat) {
-	if s.out || s.bot || s.share || s.mail.open {
+	if s.out || s.ours || s.share || s.mail.open {
 		return
 	}
 	s.mail = mailSlot{open: true, behind: true}

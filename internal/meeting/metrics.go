@@ -20,7 +20,7 @@ type Metrics struct {
 	Rooms       int // meetings somebody is in
 	Connections int // signaling sockets
 	Attendees   int // joined; neither our own nor shares are counted
-	Viewers     int // of them, from replicas
+	Audience    int // of them, from replicas
 	Hidden      int // our own
 	Shares      int
 	Cameras     int
@@ -105,15 +105,15 @@ func (s *Service) Metrics(ctx context.Context) Metrics {
 func (r *room) report(m *Metrics) {
 	for _, s := range r.seats {
 		switch {
-		case s.bot:
+		case s.ours:
 			m.Hidden++
 		case s.share:
 			m.Shares++
 		default:
 			m.Attendees++
 		}
-		if s.viewer && s.hidden && !s.share {
-			m.Viewers++
+		if s.audience && s.hidden && !s.share {
+			m.Audience++
 		}
 	}
 	m.Cameras += r.cameras()

@@ -14,21 +14,21 @@ import (
 // nothing of each other. Promoted, one of them takes part as an attendee of
 // the primary, whose credentials it has been given.
 
-// viewersFrom returns how many are in from a replica.
-func (r *room) viewersFrom(id ID) int {
+// audienceOf returns how many are in from a replica.
+func (r *room) audienceOf(id ID) int {
 	n := 0
 	for _, s := range r.seats {
-		if s.viewer && s.home.MeetingID == id && !s.share {
+		if s.audience && s.home.MeetingID == id && !s.share {
 			n++
 		}
 	}
 	return n
 }
 
-// Promote has a viewer take part.
+// Promote has one of the audience take part.
 func (s *seat) Promote(ctx context.Context, c *chime.MeetingSessionCredentials) (status uint32) {
 	_, a, err := s.room.service.authenticate(ctx, s.room.meeting.ID, c.GetJoinToken())
-	if err != nil || string(a.ID) != c.GetAttendeeId() || !s.viewer || s.share {
+	if err != nil || string(a.ID) != c.GetAttendeeId() || !s.audience || s.share {
 		s.session.Notify("not promoted: the credentials are of no attendee of the primary meeting")
 		return statusForbidden
 	}
@@ -42,7 +42,7 @@ func (s *seat) Promote(ctx context.Context, c *chime.MeetingSessionCredentials) 
 	return status
 }
 
-// Demote makes a viewer of it again.
+// Demote puts it back into the audience.
 func (s *seat) Demote() { s.post(func() { s.room.demote(s, false) }) }
 
 func (r *room) promote(s *seat, as Attendee) (status uint32) {
@@ -72,7 +72,7 @@ func (r *room) promote(s *seat, as Attendee) (status uint32) {
 	return 0
 }
 
-// demote makes a viewer of one that was promoted. Unless it asked for that, it
+// demote puts one back into the audience. Unless it asked for that, it
 // is told.
 func (r *room) demote(s *seat, tell bool) {
 	if s.out || r.promoted[s.home.ID] != s {

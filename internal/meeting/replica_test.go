@@ -144,7 +144,7 @@ func TestReplica(t *testing.T) {
 	eventually(t, "Viv is not heard any more", func() bool { return ann.media.loudness(700) < 0.001 })
 	eventually(t, "Viv hears Ann still", func() bool { return viv.media.loudness(440) > 0.1 })
 
-	// A promoted one that loses its connection comes back as a viewer.
+	// A promoted one that loses its connection comes back to the audience.
 	if got := viv.promote(zoe); got != 0 {
 		t.Fatalf("promoted again: got status %d, want none", got)
 	}

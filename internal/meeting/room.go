@@ -245,7 +245,7 @@ func (r *room) endReplica(id ID) {
 // promoted to it only loses that.
 func (r *room) remove(id AttendeeID) {
 	r.tell(func() {
-		if s := r.seats[id]; s != nil && s.viewer && s.home.ID != id {
+		if s := r.seats[id]; s != nil && s.audience && s.home.ID != id {
 			r.demote(s, true)
 		}
 		is := func(s *seat) bool { return s.home.ID == id }
@@ -335,7 +335,7 @@ func (r *room) refused(s, old *seat, late bool) (status uint32, why string) {
 			return status, why
 		}
 	}
-	if old != nil || r.awaited[s.attendee.ID] != nil || s.bot {
+	if old != nil || r.awaited[s.attendee.ID] != nil || s.ours {
 		return 0, ""
 	}
 	if why := r.service.gate.closed(s); why != "" {
@@ -348,8 +348,8 @@ func (r *room) refused(s, old *seat, late bool) (status uint32, why string) {
 		if r.shares() >= r.cfg.MaxShares {
 			return statusFull, fmt.Sprintf("%d attendees share content already", r.cfg.MaxShares)
 		}
-	case s.viewer:
-		if r.viewersFrom(s.home.MeetingID) >= r.cfg.MaxConnected {
+	case s.audience:
+		if r.audienceOf(s.home.MeetingID) >= r.cfg.MaxConnected {
 			return statusFull, fmt.Sprintf("%d attendees are in the replica meeting already", r.cfg.MaxConnected)
 		}
 	case r.participants() >= r.cfg.MaxConnected:
@@ -379,7 +379,7 @@ func clientOf(f *chime.JoinFrame) string {
 
 // replace takes the older connection of the same attendee out. The roster
 // keeps its entry until the new connection is there, unless it was that of
-// somebody promoted, who comes back as a viewer.
+// somebody promoted, who comes back to the audience.
 func (r *room) replace(old, with *seat) {
 	if old.present && !old.hidden && old.attendee.ID == with.attendee.ID {
 		r.awaited[old.attendee.ID] = &awaited{rosterEntry: old.entry()}
@@ -429,7 +429,7 @@ func (r *room) takeOut(s *seat, dropped bool) {
 		r.service.gate.joined(s, -1)
 	}
 	id := s.attendee.ID
-	if s.viewer && r.promoted[s.home.ID] == s {
+	if s.audience && r.promoted[s.home.ID] == s {
 		delete(r.promoted, s.home.ID)
 	}
 	if r.seats[id] == s {

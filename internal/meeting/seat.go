@@ -22,17 +22,17 @@ import (
 // connection, the place in the mix. It implements signal.Seat.
 type seat struct {
 	// Fixed by newSeat.
-	room    *room
-	home    Attendee // whose join token opened the connection
-	bot     bool     // one of our own: hidden, and not counted anywhere
-	viewer  bool     // comes from a replica meeting: hidden until promoted
-	share   bool     // shares content
-	relay   signal.Relay
-	session *signal.Session
-	log     *slog.Logger
-	gone    chan struct{} // closed by the room with out
-	stated  *rate.Limiter // data messages that are passed on
-	flooded *rate.Limiter // data messages at all
+	room     *room
+	home     Attendee // whose join token opened the connection
+	ours     bool     // one of our own: hidden, and not counted anywhere
+	audience bool     // comes from a replica meeting: hidden until promoted
+	share    bool     // shares content
+	relay    signal.Relay
+	session  *signal.Session
+	log      *slog.Logger
+	gone     chan struct{} // closed by the room with out
+	stated   *rate.Limiter // data messages that are passed on
+	flooded  *rate.Limiter // data messages at all
 
 	// The peer is set once, by the session's goroutine, with the first offer;
 	// the participant by the loop.
@@ -71,13 +71,13 @@ type seat struct {
 func newSeat(r *room, a Attendee, c signal.Credentials, session *signal.Session) *seat {
 	s := &seat{
 		room: r, home: a, attendee: a, share: c.Share, relay: c.Relay, session: session,
-		bot:     isHidden(a.ExternalUserID),
-		viewer:  a.MeetingID != r.meeting.ID,
-		gone:    make(chan struct{}),
-		stated:  rate.NewLimiter(messageRate, messageBurst),
-		flooded: rate.NewLimiter(messageHardRate, messageHardBurst),
+		ours:     isHidden(a.ExternalUserID),
+		audience: a.MeetingID != r.meeting.ID,
+		gone:     make(chan struct{}),
+		stated:   rate.NewLimiter(messageRate, messageBurst),
+		flooded:  rate.NewLimiter(messageHardRate, messageHardBurst),
 	}
-	s.hidden = s.bot || s.viewer
+	s.hidden = s.ours || s.audience
 	if s.share {
 		s.attendee.ID = contentOf(a.ID)
 	}

@@ -47,7 +47,7 @@ func (r *room) welcome(s *seat, f *chime.JoinFrame) signal.Welcome {
 // with the meeting, then the operator.
 func (r *room) byRelay(s *seat) bool {
 	switch {
-	case s.bot: // on this very machine, or as good as
+	case s.ours: // on this very machine, or as good as
 		return false
 	case s.relay != signal.RelayAuto:
 		return s.relay == signal.RelayAlways

@@ -66,7 +66,7 @@ func TestMetricsAreWritten(t *testing.T) {
 		t.Fatalf("got %d, %v, want 200:\n%s", answer.StatusCode, err, text)
 	}
 	for _, want := range []string{
-		"\nbelfry_meetings 1\n", "\nbelfry_attendees{kind=\"viewer\"} 0\n", "\nbelfry_refusals_total{reason=\"token\"} 0\n",
+		"\nbelfry_meetings 1\n", "\nbelfry_attendees{kind=\"audience\"} 0\n", "\nbelfry_refusals_total{reason=\"token\"} 0\n",
 		"\nbelfry_turn_dropped_total{reason=\"late\"} 2\n", "\nbelfry_pipelines{status=\"InProgress\"} 0\n",
 		"\nbelfry_ingest_sessions{state=\"waiting\"} 0\n", "\nprocess_resident_memory_bytes ", "\ngo_goroutines ",
 		"\n# TYPE belfry_joins_total counter\n",
