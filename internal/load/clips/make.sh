@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 picture() { # size kbit/s name
 	local source="testsrc2=size=$1:rate=30:duration=3,noise=alls=8:allf=t,format=yuv420p"
 	ffmpeg -v error -y -f lavfi -i "$source" \
-		-c:v libvpx -deadline realtime -cpu-used 6 -threads 1 -lag-in-frames 0 -error-resilient 1 \
+		-c:v libvpx -deadline good -cpu-used 4 -threads 1 -lag-in-frames 0 -error-resilient 1 \
 		-b:v "$2k" -minrate "$2k" -maxrate "$2k" -bufsize "$(($2 / 2))k" -g 90 -keyint_min 90 \
 		-f ivf "$3.ivf"
 	ffmpeg -v error -y -f lavfi -i "$source" \
@@ -28,4 +28,4 @@ voice=0
 for k in 1 2 3 4 5 6 7 8; do voice="$voice+sin($k*$phase)/$k"; done
 ffmpeg -v error -y -f lavfi \
 	-i "aevalsrc='0.2*($voice)*sqrt(max(0,sin(8*PI*t)))*lt(mod(t,2),1.5)':s=48000:d=4" \
-	-c:a libopus -b:a 32k -application voip -frame_duration 20 -page_duration 20000 -map_metadata -1 voice.opus
+	-c:a libopus -b:a 32k -application voip -frame_duration 20 -page_duration 20000 -map_metadata -1 -fflags +bitexact -flags:a +bitexact voice.opus
