@@ -64,7 +64,12 @@ func newGate(l Limits, sent func() uint64, log *slog.Logger) *gate {
 }
 
 // sentBytes returns how much media has been sent so far.
-func (s *Service) sentBytes() uint64 { return 0 }
+func (s *Service) sentBytes() uint64 {
+	if s.cfg.Transport == nil {
+		return 0
+	}
+	return s.cfg.Transport.Port().Stats().Bytes
+}
 
 // connect counts a socket; false: there are too many.
 func (g *gate) connect() bool {

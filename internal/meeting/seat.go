@@ -163,6 +163,9 @@ func (s *seat) Subscribe(ctx context.Context, f *chime.SubscribeFrame) signal.An
 		return failed(negotiationStatus(err))
 	}
 	s.post(func() { s.room.agreed(s, views, got) })
+	if p := s.participant.Load(); p != nil {
+		p.SetStereo(s.peer.Load().Stereo())
+	}
 	answer.Ack.SdpAnswer = proto.String(got.SDP)
 	wanted := f.GetReceiveStreamIds()
 	for _, t := range got.Tracks {

@@ -24,7 +24,7 @@ type sender struct {
 	p    *Port
 	wake chan struct{} // one waits at most
 
-	packets, messages, batches atomic.Uint64
+	packets, messages, batches, bytes atomic.Uint64
 
 	mu    sync.Mutex // guards what follows
 	ready []*Flow    // have something to send
@@ -210,6 +210,7 @@ func (s *sender) flush() {
 		return
 	}
 	s.packets.Add(uint64(s.batch.packets))
+	s.bytes.Add(uint64(s.batch.used))
 	s.messages.Add(uint64(len(list)))
 	s.batches.Add(1)
 	for len(list) > 0 {

@@ -50,6 +50,7 @@ type Stats struct {
 	Packets  uint64 // sent from queues
 	Messages uint64 // they went out in: packets of one length to one client
 	Batches  uint64 // these were collected in
+	Bytes    uint64 // of these packets
 	Dropped  map[string]uint64
 }
 
@@ -61,6 +62,7 @@ func (p *Port) Stats() Stats {
 	}
 	for _, sender := range p.senders {
 		s.Packets += sender.packets.Load()
+		s.Bytes += sender.bytes.Load()
 		s.Messages += sender.messages.Load()
 		s.Batches += sender.batches.Load()
 	}
