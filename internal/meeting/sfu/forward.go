@@ -22,11 +22,9 @@ type place struct {
 	picture uint32 // the timestamp of that packet
 	spatial uint8  // and its layer
 
-	cut     cut    // what is forwarded
-	since   uint32 // from the picture with this timestamp on
+	cut     cut    // what is forwarded now
 	goes    bool   // the newest span goes on
 	skipped uint16 // pictures left out so far
-	limited bool   // decode targets were left out since the structure came
 
 	structure               *av1.Structure // of the newest packet that had one
 	topSpatial, topTemporal uint8          // as in payloadInfo
@@ -116,7 +114,8 @@ func (s *Subscriber) start(p *Publisher, pkt *Packet) bool {
 	}
 	s.shown = p
 	s.place = place{newest: pkt.seq - 1, picture: pkt.timestamp - 1}
-	s.place.recut(s.target.limit().at(&pkt.info), pkt)
+	s.place.cut = s.target.limit().at(&pkt.info)
+	s.history.rule(s.place.cut, pkt.timestamp, 0)
 	if !s.pass(pkt) {
 		return false
 	}
@@ -161,18 +160,17 @@ func (s *Subscriber) shift(p *Publisher, pkt *Packet, last *run) shift {
 	return shift{add: add, from: pkt.timestamp, late: max(late, 0)}
 }
 
-// recut changes what is forwarded from the picture of pkt on.
-func (pl *place) recut(c cut, pkt *Packet) {
-	if v := &pkt.info; v.keyStart {
-		pl.limited = c.target != everything
-	} else {
-		pl.limited = pl.limited || c.target != everything
-	}
-	pl.cut, pl.since = c, pkt.timestamp
+// top returns a limit, but no more layers than the stream has.
+func (pl *place) top(l limit) limit {
+	return limit{min(l.spatial, pl.topSpatial), min(l.temporal, pl.topTemporal)}
 }
+
+// have returns the layers that are forwarded.
+func (pl *place) have() limit { return pl.top(pl.cut.limits(pl.structure)) }
 
 // pass sends a packet of the run, if it is wanted. It reports false if there
 // is no room.
+
 func (s *Subscriber) pass(pkt *Packet) bool {
 	pl, v := &s.place, &pkt.info
 	if pkt.seq <= pl.newest {
@@ -230,11 +228,12 @@ func (s *Subscriber) adjust(pkt *Packet, newPicture bool) {
 	if c == pl.cut {
 		return
 	}
-	if pl.goes {
-		s.history.newest().end = pl.newest + 1
-		pl.goes = false
+	pl.cut = c
+	if newPicture {
+		s.history.rule(c, pkt.timestamp, 0)
+	} else {
+		s.history.rule(c, pkt.timestamp, v.spatial)
 	}
-	pl.recut(c, pkt)
 }
 
 // span returns the span that goes on, or a new one from a number of the
@@ -245,7 +244,7 @@ func (s *Subscriber) span(in int64) *span {
 		return s.history.newest()
 	}
 	pl.goes = true
-	return s.history.add(span{in: in, skipped: pl.skipped, cut: pl.cut, since: pl.since}, s.last+1)
+	return s.history.add(span{in: in, skipped: pl.skipped}, s.last+1)
 }
 
 // passLate sends a packet that came late under the number that was left for
@@ -256,7 +255,11 @@ func (s *Subscriber) passLate(pkt *Packet) bool {
 	if sp == nil {
 		return true
 	}
-	return s.send(pkt, sp, s.history.ruling(s.history.run, pkt.timestamp))
+	c, ok := s.history.cut(s.history.run, pkt)
+	if !ok {
+		return true
+	}
+	return s.send(pkt, sp, c)
 }
 
 // send queues one packet of the run. It reports false if there is no room.
@@ -309,7 +312,7 @@ func (s *Subscriber) outgoing(pkt *Packet, r *run, sp *span, c cut) Outgoing {
 		o.picture &= maxPictureID
 	case AV1:
 		o.descriptor = s.descriptor
-		if v.frameStart && (s.place.limited || c.target != everything) {
+		if v.frameStart && c.target != everything {
 			o.setActive, o.active = true, c.within&v.active
 		}
 	}

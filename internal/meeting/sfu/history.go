@@ -8,6 +8,7 @@ const (
 	// packet again after that.
 	maxRuns  = 4
 	maxSpans = 64
+	maxCuts  = 16
 
 	unended = math.MaxInt64
 )
@@ -32,17 +33,26 @@ type span struct {
 	in, end int64  // the publisher's numbers: from in to before end
 	out     int64  // our number of in
 	skipped uint16 // pictures of the run left out before it
-	cut     cut    // what was forwarded
-	since   uint32 // of the pictures from this timestamp of the publisher on
 }
 
-// A history remembers the last runs and spans.
+// A ruling says what was forwarded of a run's pictures from a timestamp of the
+// publisher on, in that picture from a spatial layer on.
+type ruling struct {
+	run     int
+	since   uint32
+	spatial uint8
+	cut     cut
+}
+
+// A history remembers the last runs, spans and rulings.
 type history struct {
-	runs  [maxRuns]run
-	run   int // number of the newest run
-	spans [maxSpans]span
-	span  int // number of the newest span
-	kept  int // spans that count, with the newest
+	runs    [maxRuns]run
+	run     int // number of the newest run
+	spans   [maxSpans]span
+	span    int // number of the newest span
+	kept    int // spans that count, with the newest
+	rulings [maxCuts]ruling
+	ruling  int // number of the newest ruling
 }
 
 // current returns the run that is being forwarded, or was last.
@@ -98,21 +108,29 @@ func (h *history) of(in int64) *span {
 	return nil
 }
 
-// ruling returns what was forwarded of the picture with a timestamp in a run.
-func (h *history) ruling(run int, timestamp uint32) (c cut) {
-	for age := range h.kept {
-		s := h.at(age)
-		if s.run > run {
+// rule remembers what is forwarded of the current run from a picture on, or
+// from a spatial layer of it.
+func (h *history) rule(c cut, since uint32, spatial uint8) {
+	h.ruling++
+	h.rulings[h.ruling%maxCuts] = ruling{h.run, since, spatial, c}
+}
+
+// cut returns what was forwarded of a run when it came to pkt. It is false
+// when that is forgotten.
+func (h *history) cut(run int, pkt *Packet) (c cut, ok bool) {
+	for age := range maxCuts {
+		r := &h.rulings[(h.ruling+maxCuts-age)%maxCuts]
+		if r.run > run {
 			continue
 		}
-		if s.run < run {
+		if r.run < run {
 			break
 		}
-		if c = s.cut; int32(timestamp-s.since) >= 0 {
-			break
+		if since := int32(pkt.timestamp - r.since); since > 0 || since == 0 && pkt.info.spatial >= r.spatial {
+			return r.cut, true
 		}
 	}
-	return c
+	return cut{}, false
 }
 
 // origin returns the span that one of our numbers is in and the publisher's

@@ -15,6 +15,10 @@ const (
 
 	// pictureMemory is how far back VP9 can refer, in pictures.
 	pictureMemory = 128
+	// maxFollowed is how many references of a frame are followed: those of
+	// VP9, and more than browsers name with AV1.
+	maxFollowed = 3
+
 	// frameMemory is how far back references of AV1 are followed, in frames.
 	// Encoders keep eight; what is further back counts as not forwarded.
 	frameMemory = 256
@@ -30,12 +34,16 @@ type payloadInfo struct {
 	spatial, temporal       uint8 // layer
 	topSpatial, topTemporal uint8 // the highest that were seen since the key frame
 
-	// references is the highest temporal layer that the frame refers to, as
-	// far as is known, and inter says that it refers to earlier pictures at
-	// all: who has not got the layer so far can begin it with a frame that
-	// refers only to what he has.
-	references uint8
-	inter      bool
+	// intra says that the picture refers to no earlier one: all its layers
+	// can begin here. Who has not got a layer so far can also begin it with a
+	// frame that refers only to what he has. highest is the highest temporal
+	// layer referred to, as far as is known; more says that it refers to
+	// others than references names.
+	intra      bool
+	more       bool
+	highest    uint8
+	referred   uint8
+	references [maxFollowed]reference
 
 	// Where in the payload these stand, 0: not there.
 	pictureIDAt, tl0At uint8
@@ -46,18 +54,27 @@ type payloadInfo struct {
 	dependency
 }
 
+// A reference is a frame that another refers to.
+type reference struct {
+	back     uint16 // how many pictures (VP9) or frames (AV1) it is back
+	temporal uint8  // its layer
+	present  uint32 // AV1: the decode targets it is part of
+}
+
 // A dependency is what a dependency descriptor says. One bit for each decode
 // target.
 type dependency struct {
-	structure  *av1.Structure // nil: there is no descriptor
-	frameStart bool
-	frame      uint16
-	present    uint32 // the frame is part of these
-	switches   uint32 // who can decode it can decode all that follows of these
-	complete   uint32 // all it refers to is part of these
-	active     uint32 // these are still sent
-	hasActive  bool   // see av1.Descriptor
-	activeAt   uint16
+	structure *av1.Structure // nil: there is no descriptor, or none that is understood
+
+	hasStructure bool // it is in this packet
+	frameStart   bool
+	frame        uint16
+	present      uint32 // the frame is part of these
+	switches     uint32 // who can decode it can decode all that follows of these
+	complete     uint32 // all it refers to is part of these
+	active       uint32 // these are still sent
+	hasActive    bool   // see av1.Descriptor
+	activeAt     uint16
 }
 
 // An inspector looks into the packets of one publisher, one after the other,
@@ -124,13 +141,13 @@ func (in *inspector) inspectVP8(b []byte) (v payloadInfo) {
 	}
 	v.pictureIDAt, v.widePictureID, v.pictureID = uint8(d.PictureIDAt), d.WidePictureID, d.PictureID
 	v.tl0At, v.tl0 = uint8(d.TL0At), d.TL0
-	v.temporal, v.inter = d.Temporal, true
+	v.temporal = d.Temporal
 	if !d.Sync {
-		v.references = d.Temporal
+		v.highest = d.Temporal
 	}
 	if d.FrameStart {
 		if h := vp8.ParseFrameHeader(frame); h.Key {
-			v.keyStart, v.inter, v.references = true, false, 0
+			v.keyStart, v.intra, v.highest = true, true, 0
 			in.size(h.Width, h.Height)
 		}
 	}
@@ -153,7 +170,7 @@ func (in *inspector) inspectVP9(b []byte) (v payloadInfo) {
 	v.pictureIDAt, v.widePictureID, v.pictureID = uint8(d.PictureIDAt), d.WidePictureID, d.PictureID
 	v.tl0At, v.tl0 = uint8(d.TL0At), d.TL0
 	v.spatial, v.temporal = d.Spatial, d.Temporal
-	v.inter, v.frameEnd = d.Inter, d.FrameEnd
+	v.intra, v.frameEnd = !d.Inter && d.Spatial == 0, d.FrameEnd
 	if d.HasStructure {
 		in.patternAt = d.PictureID
 		for i := range in.pattern.Spatial {
@@ -163,7 +180,7 @@ func (in *inspector) inspectVP9(b []byte) (v payloadInfo) {
 		}
 	}
 	if d.Inter {
-		v.references = in.highestReference(&d)
+		in.follow(&v, &d)
 	}
 	if d.HasPictureID {
 		p := &in.pictures[d.PictureID%pictureMemory]
@@ -180,20 +197,20 @@ func (in *inspector) inspectVP9(b []byte) (v payloadInfo) {
 	return v
 }
 
-// highestReference returns the highest temporal layer that a frame of VP9
-// refers to. What is not known counts as the frame's own.
-func (in *inspector) highestReference(d *vp9.Descriptor) (highest uint8) {
+// follow finds out to what a frame of VP9 refers.
+func (in *inspector) follow(v *payloadInfo, d *vp9.Descriptor) {
 	back := d.References[:d.ReferenceCount]
 	mask := uint16(0x7f)
 	if d.WidePictureID {
-		mask = 0x7fff
+		mask = maxPictureID
 	}
 	if !d.Flexible {
 		if in.pattern.Pictures == 0 {
+			v.highest = d.Temporal
 			if d.SwitchUp && d.Temporal > 0 {
-				return d.Temporal - 1
+				v.highest--
 			}
-			return d.Temporal
+			return
 		}
 		p := &in.pattern.Pattern[int((d.PictureID-in.patternAt)&mask)%in.pattern.Pictures]
 		back = p.References[:p.ReferenceCount]
@@ -202,11 +219,21 @@ func (in *inspector) highestReference(d *vp9.Descriptor) (highest uint8) {
 		id := (d.PictureID - uint16(n)) & mask
 		p := &in.pictures[id%pictureMemory]
 		if !p.seen || p.id != id {
-			return d.Temporal
+			v.highest, v.more = d.Temporal, true
+			return
 		}
-		highest = max(highest, p.temporal)
+		v.refer(reference{back: uint16(n), temporal: p.temporal})
 	}
-	return highest
+}
+
+func (v *payloadInfo) refer(r reference) {
+	v.highest = max(v.highest, r.temporal)
+	if v.referred == maxFollowed {
+		v.more = true
+		return
+	}
+	v.references[v.referred] = r
+	v.referred++
 }
 
 func (in *inspector) inspectAV1(b, descriptor []byte) (v payloadInfo) {
@@ -236,17 +263,27 @@ func (in *inspector) inspectAV1(b, descriptor []byte) (v payloadInfo) {
 		in.active = d.Active
 	}
 	v.spatial, v.temporal, v.frameEnd = d.Spatial, d.Temporal, d.FrameEnd
-	v.inter = d.ReferenceCount > 0
+	v.intra = d.ReferenceCount == 0 && d.Spatial == 0
 	v.dependency = dependency{
-		structure:  known,
-		frameStart: d.FrameStart,
-		frame:      d.Frame,
-		present:    d.Present,
-		switches:   d.Switch,
-		complete:   in.complete(&d),
-		active:     in.active,
-		hasActive:  d.HasActive,
-		activeAt:   uint16(d.ActiveAt),
+		structure:    known,
+		hasStructure: d.HasStructure,
+		frameStart:   d.FrameStart,
+		frame:        d.Frame,
+		present:      d.Present,
+		switches:     d.Switch,
+		complete:     ^uint32(0),
+		active:       in.active,
+		hasActive:    d.HasActive,
+		activeAt:     uint16(d.ActiveAt),
+	}
+	for _, back := range d.References[:d.ReferenceCount] {
+		f := &in.frames[(d.Frame-back)%frameMemory]
+		if !f.seen || f.number != d.Frame-back {
+			v.complete, v.more = 0, true
+			break
+		}
+		v.complete &= f.present
+		v.refer(reference{back: back, present: f.present})
 	}
 	f := &in.frames[d.Frame%frameMemory]
 	f.seen, f.number, f.present = true, d.Frame, d.Present
@@ -268,19 +305,6 @@ func (in *inspector) learn(frame uint16) *av1.Structure {
 	in.structureAt = frame
 	in.active = 1<<in.structure.Targets - 1
 	return in.structure
-}
-
-// complete says of which decode targets all is part that a frame refers to.
-func (in *inspector) complete(d *av1.Descriptor) uint32 {
-	all := ^uint32(0)
-	for _, back := range d.References[:d.ReferenceCount] {
-		f := &in.frames[(d.Frame-back)%frameMemory]
-		if !f.seen || f.number != d.Frame-back {
-			return 0
-		}
-		all &= f.present
-	}
-	return all
 }
 
 // number returns the picture id or the frame number.

@@ -207,7 +207,29 @@ func (p *Publisher) store(h *rtp.Header, payload []byte, f Format, arrival time.
 	}
 	*slot = pkt
 	pkt.Retain()
+	if pkt.info.hasStructure && !newest {
+		p.inspectAgain(seq)
+	}
 	return pkt
+}
+
+// inspectAgain looks once more into the packets after one that came late with
+// what they refer to. Those who still have the packet may go on reading it.
+func (p *Publisher) inspectAgain(seq int64) {
+	for seq++; seq <= p.highest; seq++ {
+		slot := &p.cache[seq&(cacheSize-1)]
+		old := *slot
+		if old == nil || old.seq != seq || old.descriptor == 0 || old.info.structure != nil {
+			continue
+		}
+		pkt := NewPacket(old.buf[:old.size])
+		pkt.describe(old.buf[old.size : old.size+old.descriptor])
+		pkt.format, pkt.stream = old.format, old.stream
+		pkt.seq, pkt.timestamp, pkt.marker, pkt.arrival = old.seq, old.timestamp, old.marker, old.arrival
+		pkt.info = p.inspector.inspect(old.format.Codec, pkt.buf[:pkt.size], pkt.buf[pkt.size:pkt.size+pkt.descriptor], false)
+		*slot = pkt
+		old.Release()
+	}
 }
 
 // extend returns the extended sequence number of a packet. A new SSRC or a

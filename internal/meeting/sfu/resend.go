@@ -104,7 +104,11 @@ func (s *Subscriber) sentAs(out int64) (Outgoing, bool) {
 	if pkt == nil {
 		return Outgoing{}, false
 	}
-	c := s.history.ruling(sp.run, pkt.timestamp)
+	c, ok := s.history.cut(sp.run, pkt)
+	if !ok {
+		pkt.Release()
+		return Outgoing{}, false
+	}
 	o := s.outgoing(pkt, r, sp, c)
 	if r.payload.RTX != 0 {
 		o.Again, o.OriginalSeq = true, o.Seq

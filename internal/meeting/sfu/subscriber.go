@@ -125,33 +125,35 @@ func (s *Subscriber) SetTarget(t Target) {
 	}
 }
 
-// needsKeyFrame says whether only a key frame brings what is wanted. Higher
-// temporal layers come by themselves, mostly.
+// needsKeyFrame says whether only a key frame brings what is wanted. Temporal
+// layers come and go by themselves, mostly.
 func (s *Subscriber) needsKeyFrame() bool {
-	if s.target.Publisher == nil {
-		return false
+	if s.target.Publisher == nil || s.shown != s.target.Publisher {
+		return s.target.Publisher != nil
 	}
-	return s.shown != s.target.Publisher ||
-		s.place.cut.limits(s.place.structure).spatial < min(s.target.limit().spatial, s.place.topSpatial)
+	pl := &s.place
+	have, want := pl.have(), pl.top(s.target.limit())
+	return have.spatial < want.spatial || have.spatial > want.spatial && !pl.cut.includes(pl.structure, want)
 }
 
-// pending says whether higher layers are wanted than there are yet.
+// pending says whether other layers are wanted than there are yet.
 func (s *Subscriber) pending() bool {
 	if s.target.Publisher == nil || s.shown != s.target.Publisher {
 		return s.target.Publisher != nil
 	}
-	have, want := s.place.cut.limits(s.place.structure), s.target.limit()
-	return have.spatial < min(want.spatial, s.place.topSpatial) ||
-		have.temporal < min(want.temporal, s.place.topTemporal)
+	return s.place.have() != s.place.top(s.target.limit())
 }
 
-// Current returns what is forwarded now. The zero target is nothing, or
-// waiting for a key frame.
+// Current returns what is forwarded now: the target itself once all of it is
+// there. The zero target is nothing, or waiting for a key frame.
 func (s *Subscriber) Current() Target {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.shown == nil {
+	switch {
+	case s.shown == nil:
 		return Target{}
+	case !s.pending():
+		return s.target
 	}
 	l := s.place.cut.limits(s.place.structure)
 	return Target{Publisher: s.shown, Spatial: int(l.spatial), Temporal: int(l.temporal)}
