@@ -83,8 +83,10 @@ func TestGatePacesJoins(t *testing.T) {
 
 func TestGateCountsSockets(t *testing.T) {
 	g := newGate(Limits{Connections: 2}, nil, slog.New(slog.DiscardHandler))
-	if !g.connect() || !g.connect() || g.connect() {
-		t.Error("got another number of sockets, want 2")
+	for i, want := range []bool{true, true, false} {
+		if got := g.connect(); got != want {
+			t.Errorf("socket %d: got taken %t, want %t", i, got, want)
+		}
 	}
 	g.disconnect()
 	if !g.connect() {
