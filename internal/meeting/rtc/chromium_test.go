@@ -386,17 +386,21 @@ func (b *browserPeer) publisher(rid string) *sfu.Publisher {
 	return nil
 }
 
-// mix sends silence.
-
+// mix sends silence, 50 frames a second also when the machine is busy: what a
+// ticker leaves out would be a gap.
 func (b *browserPeer) mix() {
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for n := uint32(0); ; n++ {
+	at, n := time.Now(), uint32(0)
+	for {
 		select {
 		case <-b.stop:
 			return
-		case at := <-tick.C:
-			_ = b.peer.WriteAudio(AudioFrame{Payload: []byte{0xf8, 0xff, 0xfe}, Timestamp: n * 960, Time: at})
+		case now := <-tick.C:
+			for ; !at.After(now); at = at.Add(20 * time.Millisecond) {
+				_ = b.peer.WriteAudio(AudioFrame{Payload: []byte{0xf8, 0xff, 0xfe}, Timestamp: n * 960, Time: at})
+				n++
+			}
 		}
 	}
 }
