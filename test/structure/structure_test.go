@@ -24,7 +24,7 @@ var layers = []layer{
 	{"media", []string{"media", "wire"}},
 	{"store", []string{"store", "wire"}},
 	{"worker", []string{"wire"}},
-	{"attendee", []string{"wire"}},
+	{"attendee", []string{"attendee", "wire"}},
 	{"load", []string{"attendee", "media/opus", "wire"}},
 	{"pipeline", []string{"pipeline", "media", "wire", "worker", "attendee"}},
 	{"meeting", []string{"meeting", "store", "cluster", "worker", "wire", "media/opus", "media/jitter"}},
