@@ -170,7 +170,6 @@ func (pl *place) have() limit { return pl.top(pl.cut.limits(pl.structure)) }
 
 // pass sends a packet of the run, if it is wanted. It reports false if there
 // is no room.
-
 func (s *Subscriber) pass(pkt *Packet) bool {
 	pl, v := &s.place, &pkt.info
 	if pkt.seq <= pl.newest {
