@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/pion/rtp"
@@ -72,6 +73,12 @@ type Source struct {
 	StreamID       uint32
 	GroupID        uint32
 }
+
+// Content says whether the source is a content share.
+func (s Source) Content() bool { return strings.HasSuffix(s.AttendeeID, contentSuffix) }
+
+// Owner returns the attendee whose camera it is, or who shares.
+func (s Source) Owner() string { return strings.TrimSuffix(s.AttendeeID, contentSuffix) }
 
 // A Layer is one encoding of the own camera.
 type Layer struct {

@@ -23,6 +23,7 @@ type Canvas struct {
 
 type tile struct {
 	key   string
+	uncut bool            // all of its picture is to be seen
 	at    image.Rectangle // on the canvas
 	drawn image.Rectangle // what of it the picture covers
 	last  *av.Picture     // nil before the first
@@ -50,10 +51,17 @@ func New(width, height int) (*Canvas, error) {
 }
 
 // Arrange says whose tiles are to be seen and in which order; keys beyond
-// MaxTiles are left out. Tiles that stay keep their picture.
-func (c *Canvas) Arrange(keys []string) {
+// MaxTiles are left out. The first so many are shared screens: they are large
+// and never cut. Tiles that stay keep their picture.
+func (c *Canvas) Arrange(keys []string, screens int) {
 	keys = keys[:min(len(keys), MaxTiles)]
-	places := Layout(len(keys), c.picture.Width, c.picture.Height)
+	screens = min(screens, len(keys))
+	var places []image.Rectangle
+	if screens > 0 {
+		places = Presentation(screens, len(keys), c.picture.Width, c.picture.Height)
+	} else {
+		places = Layout(len(keys), c.picture.Width, c.picture.Height)
+	}
 	old := c.tiles
 	c.tiles = make([]*tile, len(keys))
 	for i, key := range keys {
@@ -64,7 +72,7 @@ func (c *Canvas) Arrange(keys []string) {
 				break
 			}
 		}
-		t.at = places[i]
+		t.at, t.uncut = places[i], i < screens
 		c.tiles[i] = t
 	}
 	for _, t := range old {
@@ -117,7 +125,7 @@ func (c *Canvas) draw(t *tile) error {
 	if t.last == nil {
 		fill(c.picture, t.at, vacant)
 	} else {
-		from, to := place(t.last.Width, t.last.Height, t.at)
+		from, to := place(t.last.Width, t.last.Height, t.at, t.uncut)
 		if to != t.drawn {
 			fill(c.picture, t.at, vacant) // the bars beside it
 			t.drawn = to

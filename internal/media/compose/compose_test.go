@@ -58,6 +58,52 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+// TestPresentation looks at every presentation: tiles are inside, even, apart,
+// and screens have most of the canvas.
+func TestPresentation(t *testing.T) {
+	for _, size := range []image.Point{{1280, 720}, {1920, 1080}, {720, 1280}} {
+		canvas := image.Rectangle{Max: size}
+		for screens := 1; screens <= 2; screens++ {
+			for n := screens; n <= MaxTiles; n++ {
+				places := Presentation(screens, n, size.X, size.Y)
+				if len(places) != n {
+					t.Fatalf("%v: got %d places, want %d", size, len(places), n)
+				}
+				for i, p := range places {
+					if !p.In(canvas) || p.Empty() || p.Min.X%2 != 0 || p.Min.Y%2 != 0 || p.Max.X%2 != 0 || p.Max.Y%2 != 0 {
+						t.Errorf("%v, %d of %d with %d screens: got %v, want even, inside, not empty", size, i, n, screens, p)
+					}
+					for _, q := range places[:i] {
+						if p.Overlaps(q) {
+							t.Errorf("%v, %d with %d screens: %v overlaps %v", size, n, screens, p, q)
+						}
+					}
+				}
+				area := 0
+				for _, p := range places[:screens] {
+					area += p.Dx() * p.Dy()
+				}
+				if least := size.X * size.Y * 7 / 10; area < least {
+					t.Errorf("%v, %d with %d screens: the screens have %d pixels, want %d at least", size, n, screens, area, least)
+				}
+			}
+		}
+	}
+	got := Presentation(1, 3, 1280, 720)
+	want := []image.Rectangle{image.Rect(8, 8, 960, 712), image.Rect(968, 186, 1272, 356), image.Rect(968, 364, 1272, 534)}
+	if !slices.Equal(got, want) {
+		t.Errorf("a screen and two people: got %v, want %v", got, want)
+	}
+}
+
+func TestScreensAreNotCut(t *testing.T) {
+	tile := image.Rect(0, 0, 960, 704)
+	from, to := place(1600, 1000, tile, true)
+	if from != image.Rect(0, 0, 1600, 1000) || to.Dx() != 960 || to.Dy() != 600 {
+		t.Errorf("got %v to %v, want all of it on 960 by 600", from, to)
+	}
+}
+
 func TestPlace(t *testing.T) {
 	tile := image.Rect(100, 40, 740, 400) // 640x360
 	for _, c := range []struct {
@@ -75,7 +121,7 @@ func TestPlace(t *testing.T) {
 		{"a line", 4096, 2, image.Rect(0, 0, 4096, 2), image.Rect(100, 218, 740, 220)},
 		{"odd", 641, 361, image.Rect(0, 0, 641, 361), tile},
 	} {
-		from, to := place(c.w, c.h, tile)
+		from, to := place(c.w, c.h, tile, false)
 		if c.name == "odd" { // a pixel may go to either side
 			if from.Dx() < 638 || from.Dy() < 358 || !from.In(c.from) || to != tile {
 				t.Errorf("%s: got %v to %v, want about %v to %v", c.name, from, to, c.from, c.to)
@@ -89,7 +135,7 @@ func TestPlace(t *testing.T) {
 	// Whatever strangers send, what place says must suit Scale.
 	for w := 2; w <= av.MaxSide; w = w*5/4 + 1 {
 		for h := 2; h <= av.MaxSide; h = h*5/4 + 1 {
-			from, to := place(w, h, tile)
+			from, to := place(w, h, tile, false)
 			if from.Empty() || to.Empty() || !from.In(image.Rect(0, 0, w, h)) || !to.In(tile) ||
 				from.Min.X%2 != 0 || from.Min.Y%2 != 0 || to.Min.X%2 != 0 || to.Min.Y%2 != 0 {
 				t.Fatalf("%dx%d: got %v to %v", w, h, from, to)
@@ -153,13 +199,13 @@ func wantAt(t *testing.T, p *av.Picture, what string, x, y int, want colour) {
 
 func TestTilesComeAndGo(t *testing.T) {
 	c := newCanvas(t, 1280, 720)
-	c.Arrange([]string{"anna"})
+	c.Arrange([]string{"anna"}, 0)
 	c.Show("anna", solid(t, 640, 360, red))
 	p := draw(t, c)
 	wantAt(t, p, "alone", 0, 0, red)
 	wantAt(t, p, "alone", 1279, 719, red)
 
-	c.Arrange([]string{"anna", "bert"})
+	c.Arrange([]string{"anna", "bert"}, 0)
 	c.Show("bert", solid(t, 320, 240, blue)) // 4:3: bars at its sides
 	p = draw(t, c)
 	two := Layout(2, 1280, 720)
@@ -174,7 +220,7 @@ func TestTilesComeAndGo(t *testing.T) {
 	wantAt(t, p, "rounded corner", two[1].Max.X-1, two[1].Max.Y-1, background)
 
 	// The first leaves, the second moves up and a third is not there yet.
-	c.Arrange([]string{"bert", "carl"})
+	c.Arrange([]string{"bert", "carl"}, 0)
 	p = draw(t, c)
 	x, y = centre(two[0])
 	wantAt(t, p, "moved", x, y, blue)
@@ -191,12 +237,12 @@ func TestTilesComeAndGo(t *testing.T) {
 	wantAt(t, p, "portrait", x, y, red)
 	wantAt(t, p, "beside the portrait", two[1].Min.X+30, y, vacant)
 
-	c.Arrange(nil)
+	c.Arrange(nil, 0)
 	p = draw(t, c)
 	if got := at(p, x, y); got == red {
 		t.Errorf("empty: got %v where the last tile was, want the slate", got)
 	}
-	c.Arrange([]string{"dora"})
+	c.Arrange([]string{"dora"}, 0)
 	c.Show("dora", solid(t, 640, 360, green))
 	wantAt(t, draw(t, c), "after the slate", 640, 360, green)
 }
@@ -207,7 +253,7 @@ func TestTooManyTiles(t *testing.T) {
 	for i := range MaxTiles + 5 {
 		keys = append(keys, fmt.Sprint(i))
 	}
-	c.Arrange(keys)
+	c.Arrange(keys, 0)
 	for i, key := range keys {
 		p := solid(t, 64, 36, colour{byte(60 + 4*i), 128, 128})
 		c.Show(key, p)
@@ -226,7 +272,7 @@ func TestTooManyTiles(t *testing.T) {
 // finds it spoilt afterwards.
 func TestOnlyDirtyTilesAreDrawn(t *testing.T) {
 	c := newCanvas(t, 1280, 720)
-	c.Arrange([]string{"anna", "bert"})
+	c.Arrange([]string{"anna", "bert"}, 0)
 	c.Show("anna", solid(t, 640, 360, red))
 	c.Show("bert", solid(t, 640, 360, blue))
 	p := draw(t, c)
@@ -260,14 +306,14 @@ func TestPicturesAreReleased(t *testing.T) {
 		}
 		return held
 	}
-	c.Arrange([]string{"anna", "bert"})
+	c.Arrange([]string{"anna", "bert"}, 0)
 	show("anna")
 	show("anna")
 	show("bert")
 	if got, want := held(), []int{1, 2}; !slices.Equal(got, want) {
 		t.Errorf("got %v held, want %v", got, want)
 	}
-	c.Arrange([]string{"bert"})
+	c.Arrange([]string{"bert"}, 0)
 	if got, want := held(), []int{2}; !slices.Equal(got, want) {
 		t.Errorf("after anna left: got %v held, want %v", got, want)
 	}
@@ -334,7 +380,7 @@ func BenchmarkDraw(b *testing.B) {
 			for i := range n {
 				keys = append(keys, fmt.Sprint(i))
 			}
-			c.Arrange(keys)
+			c.Arrange(keys, 0)
 			for _, key := range keys {
 				p, err := av.NewPicture(640, 360)
 				if err != nil {

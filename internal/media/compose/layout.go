@@ -25,19 +25,57 @@ func Layout(n, width, height int) []image.Rectangle {
 	if height > width {
 		columns, rows = rows, columns
 	}
+	return tiles(n, columns, rows, image.Rect(0, 0, width, height), gap(width, height))
+}
+
+// Presentation places the first of n things (1 to MaxTiles), of which so many
+// are screens to be read, large in the longer direction of the canvas, and the
+// rest in a strip a quarter as wide beside or below them.
+func Presentation(screens, n, width, height int) []image.Rectangle {
 	gap := gap(width, height)
-	w := (width - gap*(columns+1)) / columns
-	if high := (height - gap*(rows+1)) / rows; w*aspectHigh > high*aspectWide {
+	stage := image.Rect(gap, gap, width-gap, height-gap)
+	strip := image.Rect(0, 0, width, height)
+	if people := n > screens; people && width >= height {
+		strip.Min.X = even(width * 3 / 4)
+		stage.Max.X = strip.Min.X
+	} else if people {
+		strip.Min.Y = even(height * 3 / 4)
+		stage.Max.Y = strip.Min.Y
+	}
+	places := make([]image.Rectangle, 0, n)
+	h := even((stage.Dy() - (screens-1)*gap) / screens)
+	for i := range screens {
+		y := stage.Min.Y + i*(h+gap)
+		places = append(places, image.Rect(stage.Min.X, y, stage.Max.X, y+h))
+	}
+	if n == screens {
+		return places
+	}
+	best := []image.Rectangle(nil)
+	for columns := 1; columns <= n-screens; columns++ {
+		rows := (n - screens + columns - 1) / columns
+		if t := tiles(n-screens, columns, rows, strip, gap); best == nil || t[0].Dx() > best[0].Dx() {
+			best = t
+		}
+	}
+	return append(places, best...)
+}
+
+// tiles places n tiles in the middle of an area, as large as so many columns
+// and rows allow.
+func tiles(n, columns, rows int, area image.Rectangle, gap int) []image.Rectangle {
+	w := (area.Dx() - gap*(columns+1)) / columns
+	if high := (area.Dy() - gap*(rows+1)) / rows; w*aspectHigh > high*aspectWide {
 		w = high * aspectWide / aspectHigh
 	}
 	w = even(w)
 	h := even(w * aspectHigh / aspectWide)
-	top := even((height - rows*h - (rows-1)*gap) / 2)
+	top := area.Min.Y + even((area.Dy()-rows*h-(rows-1)*gap)/2)
 
 	places := make([]image.Rectangle, 0, n)
 	for row := range rows {
 		count := min(columns, n-len(places))
-		left := even((width - count*w - (count-1)*gap) / 2)
+		left := area.Min.X + even((area.Dx()-count*w-(count-1)*gap)/2)
 		for column := range count {
 			x, y := left+column*(w+gap), top+row*(h+gap)
 			places = append(places, image.Rect(x, y, x+w, y+h))
@@ -72,8 +110,12 @@ const maxCrop = 8
 
 // place says which part of a picture goes where in its tile: the middle of it
 // fills the tile, or the whole of it is centred there when too much would
-// be cut.
-func place(width, height int, tile image.Rectangle) (from, to image.Rectangle) {
+// be cut, or when all of it is to be read.
+func place(width, height int, tile image.Rectangle, uncut bool) (from, to image.Rectangle) {
+	maxCrop := maxCrop
+	if uncut {
+		maxCrop = width * height // nothing that is seen
+	}
 	whole := image.Rect(0, 0, width, height)
 	tw, th := tile.Dx(), tile.Dy()
 	if wide, high := width*th, height*tw; wide >= high { // wider than the tile

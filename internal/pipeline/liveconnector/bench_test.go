@@ -97,7 +97,7 @@ func playPrepared(b *testing.B, f Format, cameras int, video [][][]byte, mix [][
 	})
 	for range cameras {
 		g.Go(func() {
-			s := e.AddSource(av.VP8, func() {})
+			s := e.AddSource(SourceConfig{Codec: av.VP8, RequestKey: func() {}})
 			defer s.Close()
 			seq := uint16(0)
 			for i, payloads := range video {

@@ -143,13 +143,12 @@ func (e *Engine) SoundReport(ntp time.Time, timestamp uint32) { e.sound.senderRe
 // RestartSound says that the next packet of sound belongs to a new stream.
 func (e *Engine) RestartSound() { e.sound.restart() }
 
-// AddSource puts another video into the picture, after those that are there,
-// from its first decoded frame on. RequestKey asks its publisher for a key
-// frame and must not wait.
-func (e *Engine) AddSource(codec av.Codec, requestKey func()) *Source {
+// AddSource puts another video into the picture, after those of its kind that
+// are there, from its first decoded frame on.
+func (e *Engine) AddSource(cfg SourceConfig) *Source {
 	e.mu.Lock()
 	e.added++
-	s := newSource(strconv.Itoa(e.added), codec, requestKey, e)
+	s := newSource(strconv.Itoa(e.added), cfg, e)
 	ended := e.ended
 	if !ended {
 		e.sources = append(e.sources, s)
@@ -229,7 +228,7 @@ func (e *Engine) runVideo(ctx context.Context) error {
 
 // compose brings the canvas to output time t.
 func (e *Engine) compose(now time.Time, t time.Duration) (*av.Picture, error) {
-	var visible []string
+	var screens, people []string
 	fresh := make(map[string]*av.Picture)
 	for _, s := range e.openSources() {
 		p := s.next(now, t)
@@ -237,13 +236,18 @@ func (e *Engine) compose(now time.Time, t time.Duration) (*av.Picture, error) {
 			fresh[s.key] = p
 		}
 		// The first picture brings the tile.
-		if p != nil || slices.Contains(e.visible, s.key) {
-			visible = append(visible, s.key)
+		if p == nil && !slices.Contains(e.visible, s.key) {
+			continue
+		}
+		if s.screen {
+			screens = append(screens, s.key)
+		} else {
+			people = append(people, s.key)
 		}
 	}
-	if !slices.Equal(visible, e.visible) {
+	if visible := append(screens, people...); !slices.Equal(visible, e.visible) {
 		e.visible = visible
-		e.canvas.Arrange(visible)
+		e.canvas.Arrange(visible, len(screens))
 	}
 	for key, p := range fresh {
 		e.canvas.Show(key, p)

@@ -328,11 +328,11 @@ func (c *camera) send(ctx context.Context, m *script, e *Engine, start time.Time
 	if !until(ctx, start.Add(c.from+c.net.delay)) {
 		return
 	}
-	source := e.AddSource(c.clip.codec, func() {
+	source := e.AddSource(SourceConfig{Codec: c.clip.codec, RequestKey: func() {
 		c.mu.Lock()
 		c.wantKey++
 		c.mu.Unlock()
-	})
+	}})
 	defer source.Close()
 	queue := make(chan delivery, 100)
 	var g sync.WaitGroup

@@ -50,7 +50,7 @@ func newSession(job Job, engine *Engine, log *slog.Logger) *session {
 
 func (s *session) wantVideo(v attendee.Source) bool {
 	ids, names := s.job.SelectedAttendeeIDs, s.job.SelectedExternalUserIDs
-	return len(ids)+len(names) == 0 || slices.Contains(ids, v.AttendeeID) || slices.Contains(names, v.ExternalUserID)
+	return len(ids)+len(names) == 0 || slices.Contains(ids, v.Owner()) || slices.Contains(names, v.ExternalUserID)
 }
 
 func (s *session) connected(again bool) {
@@ -73,7 +73,9 @@ func (s *session) videoStarted(v attendee.Source, c attendee.Codec) {
 		s.log.Warn("video in a codec that is not decoded", "attendee", v.AttendeeID, "codec", c)
 		return
 	}
-	source := s.engine.AddSource(codec, func() { s.client.RequestKeyFrame(v) })
+	source := s.engine.AddSource(SourceConfig{
+		Codec: codec, Screen: v.Content(), RequestKey: func() { s.client.RequestKeyFrame(v) },
+	})
 	s.mu.Lock()
 	before := s.sources[v]
 	s.sources[v] = source

@@ -32,6 +32,13 @@ const (
 	insane = 3 * time.Second
 )
 
+// A SourceConfig says what a video is.
+type SourceConfig struct {
+	Codec      av.Codec
+	Screen     bool   // shared content, to be read: it is shown large
+	RequestKey func() // asks its publisher for a key frame; it must not wait
+}
+
 // A Source is one video of the meeting on its way to its tile: packets are put
 // in order and into frames, frames wait until shortly before their turn and are
 // decoded in a goroutine of their own, pictures wait for their turn. Its methods
@@ -39,6 +46,7 @@ const (
 type Source struct {
 	// Fixed by newSource.
 	key        string // of its tile
+	screen     bool
 	codec      av.Codec
 	requestKey func()
 	sound      *sound // knows where server time is on the output
@@ -76,14 +84,14 @@ type senderReport struct {
 	stamp     int64 // the timestamp unwrapped, once there was a packet
 }
 
-func newSource(key string, codec av.Codec, requestKey func(), e *Engine) *Source {
+func newSource(key string, cfg SourceConfig, e *Engine) *Source {
 	return &Source{
-		key: key, codec: codec, requestKey: requestKey,
+		key: key, screen: cfg.Screen, codec: cfg.Codec, requestKey: cfg.RequestKey,
 		sound: e.sound, clock: e.clock, counts: &e.counts,
 		work:     make(chan frame, 4),
 		finished: make(chan struct{}),
 		buffer:   jitter.New(jitter.Config{ClockRate: videoRate, Capacity: 1024, Prompt: true, MaxDelay: videoWait}),
-		frames:   newAssembler(codec),
+		frames:   newAssembler(cfg.Codec),
 		waiting:  true,
 		way:      window{span: 5 * time.Second},
 	}
