@@ -33,6 +33,8 @@ type look struct {
 var (
 	red  = look{name: "Ann", codec: attendee.VP8, source: "color=c=0xd02020:s=640x360:r=30:d=2", rgb: [3]int{208, 32, 32}, hertz: 600}
 	blue = look{name: "Bob", codec: attendee.H264, source: "color=c=0x2040d0:s=640x360:r=30:d=2", rgb: [3]int{32, 64, 208}, hertz: 1100}
+	// screen is not as wide as a camera's picture.
+	screen = look{name: "Ann's screen", codec: attendee.VP8, source: "color=c=0x20a040:s=640x480:r=30:d=2", rgb: [3]int{32, 160, 64}}
 	// flash turns white and beeps at once, every 2 s.
 	flash = look{
 		name: "Flash", codec: attendee.VP8, hertz: 1000, gate: true,
@@ -176,6 +178,15 @@ func attend(t *testing.T, l look, j running.Joined) *guest {
 		})
 	}
 	return g
+}
+
+// share has the guest show a screen beside the camera.
+func (g *guest) share(t *testing.T, l look) *guest {
+	t.Helper()
+	j := g.Joined
+	j.Attendee.AttendeeID += "#content"
+	j.Attendee.JoinToken += "#content"
+	return attend(t, l, j)
 }
 
 // unlessAway lets a clip play on while its attendee is not connected.

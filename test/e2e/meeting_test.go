@@ -74,6 +74,40 @@ func TestMeetStreamWatch(t *testing.T) {
 	}
 }
 
+func TestASharedScreenIsLargeInTheStream(t *testing.T) {
+	s := start(t)
+	ann, bob := s.join(red), s.join(blue)
+	st := s.stream(ann.Meeting.MeetingID, "")
+	until(t, 10*time.Second, "Bob sees Ann", func() bool { return bob.sees(ann) > 30 })
+	shown := ann.share(t, screen)
+	until(t, 10*time.Second, "Bob sees the screen", func() bool { return bob.sees(shown) > 30 })
+	r := watch(t, st.PlaybackURL, 4*time.Second)
+	last := len(r.pictures) - 1
+	for _, c := range []struct {
+		what string
+		x, y float64
+		want [3]int
+	}{
+		{"the screen's left", 0.15, 0.5, screen.rgb},
+		{"the screen's right", 0.6, 0.5, screen.rgb},
+		{"the screen's top", 0.375, 0.06, screen.rgb},
+		{"Ann", 0.875, 0.38, ann.rgb},
+		{"Bob", 0.875, 0.62, bob.rgb},
+	} {
+		if got := r.colour(last, c.x, c.y); !near(got, c.want) {
+			t.Errorf("%s: got colour %v, want %v", c.what, got, c.want)
+		}
+	}
+
+	if err := shown.leave(); err != nil {
+		t.Errorf("the screen: %v", err)
+	}
+	until(t, 20*time.Second, "Ann is on the left again", func() bool {
+		r := watch(t, st.PlaybackURL, time.Second)
+		return near(r.colour(len(r.pictures)-1, 0.25, 0.5), ann.rgb)
+	})
+}
+
 func TestFlashAndBeepStayTogether(t *testing.T) {
 	s := start(t)
 	g := s.join(flash)
