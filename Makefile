@@ -3,8 +3,9 @@
 GO ?= go
 ARGS ?=
 FUZZTIME ?= 1m
+SOAK ?= 30m
 
-.PHONY: help run build web test lint fuzz bench screenshots generate clean
+.PHONY: help run build web test lint fuzz bench soak screenshots generate clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,6 +52,9 @@ fuzz: ## every fuzz test for FUZZTIME (1m)
 bench: build ## speed and memory, next to references; see docs/benchmarks.md
 	@tools/packages.sh test
 	@$(GO) run ./bench
+
+soak: build ## people come and go for SOAK (30m); memory, goroutines, files, sound; see docs/load.md
+	@$(GO) run ./test/soak -for $(SOAK)
 
 screenshots: build test/browser/node_modules ## the README's pictures
 	@tools/packages.sh test
