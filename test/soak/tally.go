@@ -70,7 +70,7 @@ func (t *tally) gap(who string, pause time.Duration, lost int) {
 // crowdGaps notes what the load tool saw, which says itself how late it was.
 func (t *tally) crowdGaps(r *load.Result) {
 	t.locked(func() {
-		if r.AudioLost == 0 && r.LagMs.Max > float64(lateTime/time.Millisecond) {
+		if r.AudioLost == 0 && r.LagMs.Max > float64(crowdLate/time.Millisecond) {
 			t.own += r.AudioGaps
 			return
 		}
@@ -89,6 +89,8 @@ const (
 	// lateTime is how late this program's timers are when the machine has no
 	// time for it, so that it had none for the server either.
 	lateTime = 80 * time.Millisecond
+	// crowdLate is the same for the load tool, whose gaps are shorter.
+	crowdLate = 50 * time.Millisecond
 	// lateFor is for how long afterwards a gap is laid to that.
 	lateFor = time.Second
 )
