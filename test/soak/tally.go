@@ -112,7 +112,7 @@ func (t *tally) verdict(w io.Writer) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fmt.Fprintf(w, "done: %v; %d segments of the stream watched\n", t.did, t.segments)
-	fmt.Fprintf(w, "audio: %d gaps, and %d while this program was late itself; longest pause %v\n", t.gaps, t.own, t.longest.Round(time.Millisecond))
+	fmt.Fprintf(w, "audio: %d gaps, and %d while this program was late itself; the longest in the hall and at parties %v\n", t.gaps, t.own, t.longest.Round(time.Millisecond))
 	var errs []error
 	if t.gaps > 0 {
 		errs = append(errs, fmt.Errorf("got %d audio gaps, want none", t.gaps))
