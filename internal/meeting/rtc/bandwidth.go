@@ -56,7 +56,6 @@ type bandwidth struct {
 	audio   int             // bytes since the last tick
 	ticked  time.Time
 	share   float64 // bit/s of audio, 0: not measured yet
-	told    int     // the last that Events.Bandwidth has said
 	highest map[uint32]uint32
 }
 
