@@ -40,7 +40,7 @@ func (b *bench) bigMeeting(ctx context.Context, name string, quiet bool) error {
 		return err
 	}
 	defer s.Stop()
-	cfg, err := services(s)
+	cfg, err := s.AWS()
 	if err != nil {
 		return err
 	}

@@ -2,38 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"belfry.live/belfry/internal/load"
 	"belfry.live/belfry/test/running"
 )
-
-// services is how the AWS SDK calls a server.
-func services(s *running.Server) (aws.Config, error) {
-	b, err := os.ReadFile(filepath.Join(s.Data, "keys.json"))
-	if err != nil {
-		return aws.Config{}, err
-	}
-	var keys []struct{ AccessKeyID, SecretAccessKey string }
-	if err := json.Unmarshal(b, &keys); err != nil {
-		return aws.Config{}, err
-	}
-	if len(keys) == 0 {
-		return aws.Config{}, errors.New("the data folder has no access key")
-	}
-	return aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(s.Endpoint),
-		Credentials: credentials.NewStaticCredentialsProvider(keys[0].AccessKeyID, keys[0].SecretAccessKey, ""),
-	}, nil
-}
 
 // A loadCost is what attendees went through, and what they cost the server.
 type loadCost struct {
@@ -46,7 +22,7 @@ type loadCost struct {
 // underLoad runs attendees against a server and measures it while they are
 // all in.
 func underLoad(ctx context.Context, s *running.Server, cfg load.Config) (c loadCost, err error) {
-	if cfg.AWS, err = services(s); err != nil {
+	if cfg.AWS, err = s.AWS(); err != nil {
 		return c, err
 	}
 	before, err := residentMemory(s.Process())

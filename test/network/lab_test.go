@@ -233,16 +233,12 @@ func (l *lab) serve(endpoint string, settings ...string) *running.Server {
 			l.t.Logf("server:\n%s", s.Log)
 		}
 	})
-	var keys []struct{ AccessKeyID, SecretAccessKey string }
-	b, err := os.ReadFile(filepath.Join(data, "keys.json"))
-	if err == nil {
-		err = json.Unmarshal(b, &keys)
-	}
+	key, err := s.Access()
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	l.endpoint = endpoint
-	l.env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+keys[0].AccessKeyID, "AWS_SECRET_ACCESS_KEY="+keys[0].SecretAccessKey,
+	l.env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+key.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+key.SecretAccessKey,
 		"AWS_CA_BUNDLE="+filepath.Join(data, "tls", "authority.pem"))
 	return s
 }

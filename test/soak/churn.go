@@ -39,8 +39,9 @@ type churn struct {
 	server *running.Server
 	tally  *tally
 	binary string
-	access access
-	web    *http.Client // of the API
+	access running.Access
+	aws    aws.Config
+	web    *http.Client // in aws
 	api    *chimesdkmeetings.Client
 	film   *clip.Clip
 	shares chan struct{} // as many at once as a meeting lets share
@@ -58,14 +59,19 @@ func newChurn(s *running.Server, t *tally, binary string) (*churn, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := keys(s)
+	k, err := s.Access()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := s.AWS()
 	if err != nil {
 		return nil, err
 	}
 	web := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: visitors}}
+	cfg.HTTPClient = web
 	return &churn{
-		server: s, tally: t, binary: binary, access: k, web: web,
-		api:  chimesdkmeetings.NewFromConfig(k.config(s, web)),
+		server: s, tally: t, binary: binary, access: k, aws: cfg, web: web,
+		api:  chimesdkmeetings.NewFromConfig(cfg),
 		film: film, shares: make(chan struct{}, 2),
 	}, nil
 }
@@ -137,7 +143,7 @@ func moment(ctx context.Context) bool {
 func (c *churn) meeting() (*types.Meeting, error) {
 	out, err := c.api.CreateMeeting(context.Background(), &chimesdkmeetings.CreateMeetingInput{
 		ClientRequestToken: aws.String("soak-" + strconv.FormatInt(time.Now().UnixNano(), 36)),
-		ExternalMeetingId:  aws.String("soak"), MediaRegion: aws.String(region),
+		ExternalMeetingId:  aws.String("soak"), MediaRegion: &c.aws.Region,
 	})
 	if err != nil {
 		return nil, err
@@ -291,7 +297,7 @@ func (c *churn) party(ctx context.Context) error {
 // crowd is a meeting of the load tool's, which measures for itself.
 func (c *churn) crowd(ctx context.Context) error {
 	r, err := load.Run(context.WithoutCancel(ctx), load.Config{
-		AWS: c.access.config(c.server, c.web), Count: 6, Publish: 2, Subscribe: 2,
+		AWS: c.aws, Count: 6, Publish: 2, Subscribe: 2,
 		Simulcast: rand.N(2) == 0, Adaptation: rand.N(2) == 0, Duration: 4 * time.Second,
 	})
 	if err != nil {
@@ -313,7 +319,7 @@ func (c *churn) crash(ctx context.Context) error {
 		return err
 	}
 	cmd := exec.Command(c.binary, "attendee", "--quiet", "--meeting", *m.MeetingId, "--count", "3", "--publish", "1", "--subscribe", "1")
-	cmd.Env = c.access.environment(c.server)
+	cmd.Env = environment(c.access, c.server)
 	if err := cmd.Start(); err != nil {
 		return errors.Join(err, c.end(m))
 	}
