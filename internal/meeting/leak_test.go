@@ -121,12 +121,12 @@ func (h *house) emptied(t *testing.T) {
 	t.Helper()
 	var m meeting.Metrics
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if m = h.Metrics(t.Context()); m.Rooms == 0 && m.Connections == 0 && m.Attendees == 0 && m.Meetings == 0 {
+		if m = h.Metrics(t.Context()); m.Rooms == 0 && m.Connections == 0 && m.Peers == 0 && m.Attendees == 0 && m.Meetings == 0 {
 			return
 		}
 	}
-	t.Fatalf("got %d meetings, %d rooms, %d connections and %d attendees %v after the end, want none",
-		m.Meetings, m.Rooms, m.Connections, m.Attendees, patience)
+	t.Fatalf("got %d meetings, %d rooms, %d sockets, %d peers and %d attendees %v after the end, want none",
+		m.Meetings, m.Rooms, m.Connections, m.Peers, m.Attendees, patience)
 }
 
 // settled waits until there are so many goroutines and so much memory in use

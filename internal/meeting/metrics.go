@@ -19,6 +19,7 @@ type Metrics struct {
 	Meetings    int // that have not ended
 	Rooms       int // meetings somebody is in
 	Connections int // signaling sockets
+	Peers       int // media connections
 	Attendees   int // joined; neither our own nor shares are counted
 	Audience    int // of them, from replicas
 	Hidden      int // our own
@@ -85,7 +86,7 @@ func (s *Service) Metrics(ctx context.Context) Metrics {
 		m.Refusals[name] = c.refusals[i].Load()
 	}
 	if t := s.cfg.Transport; t != nil {
-		m.Port = t.Port().Stats()
+		m.Port, m.Peers = t.Port().Stats(), t.Peers()
 	}
 	s.past.add(func(media *Media, load *mix.Load) {
 		m.Media, m.Mix = *media, *load

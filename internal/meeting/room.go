@@ -404,8 +404,11 @@ func (r *room) left(s *seat, d signal.Departure) {
 		s.lingersUntil = time.Now().Add(r.cfg.LostTimeout)
 		return
 	}
+	if s.out { // before, for this last word
+		r.closePeer(s)
+		return
+	}
 	r.takeOut(s, d != signal.Left)
-	r.closePeer(s)
 }
 
 // socketClosed says that nothing of s's session runs any more.
@@ -415,7 +418,7 @@ func (r *room) socketClosed(s *seat) {
 }
 
 // takeOut ends s's part in the meeting: it is not seen, not heard, not in the
-// roster any more. It may stay connected for a last word.
+// roster any more. It may stay connected for a last word, unless it has left.
 func (r *room) takeOut(s *seat, dropped bool) {
 	if s.out {
 		return
@@ -444,6 +447,9 @@ func (r *room) takeOut(s *seat, dropped bool) {
 			r.service.counts.drops.Add(1)
 		}
 		s.log.Info("attendee leaves", "dropped", dropped)
+	}
+	if s.left {
+		r.closePeer(s)
 	}
 	r.forget(s)
 }
@@ -532,18 +538,12 @@ func (r *room) tick(now time.Time) {
 	for s := range r.all {
 		switch {
 		case s.out:
-		case s.left && now.After(s.lingersUntil):
-			r.drop(s)
+		case s.left && now.After(s.lingersUntil): // lost, and not back
+			r.takeOut(s, true)
 		case s.mediaOver && now.After(s.mediaOverAt.Add(endedGrace)):
 			s.session.Close(signal.CloseRetry, "the media connection is over")
 		}
 	}
-}
-
-// drop takes out one that was lost and did not come back.
-func (r *room) drop(s *seat) {
-	r.takeOut(s, true)
-	r.closePeer(s)
 }
 
 // mediaOver says that s's peer connection is over by itself. Closing the
@@ -554,7 +554,7 @@ func (r *room) mediaOver(s *seat, err error) {
 	switch {
 	case s.out:
 	case s.left:
-		r.drop(s)
+		r.takeOut(s, true)
 	case !errors.Is(err, rtc.ErrEnded):
 		s.log.Info("media connection lost", "err", err)
 		s.session.Close(signal.CloseRetry, "the media connection is lost")

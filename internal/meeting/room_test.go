@@ -453,6 +453,35 @@ func TestLost(t *testing.T) {
 		ann.wait("one plain leave", func() bool { return len(ann.left) == 1 && dropped(ann) == 0 })
 		ann.leave()
 	})
+	// However the one that lost its socket goes, its media connection must not
+	// stay: its client may be gone, and say nothing of it.
+	for _, end := range []struct {
+		name string
+		end  func(h *house, ben *guest)
+	}{
+		{"and replaced", func(h *house, ben *guest) { h.reenter(ben.attendee, 1).leave() }},
+		{"and elsewhere", func(h *house, ben *guest) { h.reenter(ben.attendee, 2).leave() }},
+		{"and removed", func(h *house, ben *guest) {
+			if err := h.RemoveAttendee(h.t.Context(), ben.attendee.MeetingID, ben.attendee.ID); err != nil {
+				h.t.Fatal(err)
+			}
+		}},
+		{"and over", func(h *house, ben *guest) {
+			if err := h.End(h.t.Context(), ben.attendee.MeetingID); err != nil {
+				h.t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(end.name, func(t *testing.T) {
+			noLeaks(t)
+			h := open(t, t.TempDir(), meeting.Config{LostTimeout: time.Hour})
+			ben := h.enter(h.meeting(), "Ben")
+			ben.conn.CloseNow()
+			eventually(t, "no socket", func() bool { return h.Metrics(t.Context()).Connections == 0 })
+			end.end(h, ben)
+			eventually(t, "no peer", func() bool { return h.Metrics(t.Context()).Peers == 0 })
+		})
+	}
 	t.Run("with its media", func(t *testing.T) {
 		noLeaks(t)
 		h := open(t, t.TempDir(), meeting.Config{LostTimeout: time.Hour})

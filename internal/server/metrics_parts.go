@@ -14,6 +14,7 @@ func (w metricWriter) meetings(m meeting.Metrics) {
 	w.gauge("meetings", "Meetings that have not ended.", float64(m.Meetings))
 	w.gauge("rooms", "Meetings somebody is in.", float64(m.Rooms))
 	w.gauge("signaling_connections", "Open signaling sockets, joined or not.", float64(m.Connections))
+	w.gauge("peer_connections", "Media connections, up or not.", float64(m.Peers))
 	w.gauge("attendees", "Attendees in meetings, by how they take part.", float64(m.Attendees-m.Audience), "kind", "attendee")
 	w.gauge("attendees", "Attendees in meetings, by how they take part.", float64(m.Audience), "kind", "audience")
 	w.gauge("attendees", "Attendees in meetings, by how they take part.", float64(m.Hidden), "kind", "hidden")

@@ -29,6 +29,7 @@ type sample struct {
 	resident, live    int           // bytes; live: of the heap, in use at the last garbage collection
 	cpu               time.Duration // used so far
 	attendees, rooms  int
+	peers             int // media connections
 	worker            int // resident bytes of the live connector's process
 }
 
@@ -62,6 +63,7 @@ func take(s *running.Server) (p sample, err error) {
 		cpu:       time.Duration(value("process_cpu_seconds_total") * float64(time.Second)),
 		attendees: int(value(`belfry_attendees{kind="attendee"}`) + value(`belfry_attendees{kind="hidden"}`)),
 		rooms:     int(value("belfry_rooms")),
+		peers:     int(value("belfry_peer_connections")),
 	}
 	for _, pid := range s.Workers() {
 		p.worker += resident(pid)
@@ -211,8 +213,8 @@ func compare(w io.Writer, before, after sample) error {
 	check("open files", before.files, after.files, moreFiles, 1)
 	check("kB of heap in use", before.live, after.live, moreHeap, 1<<10)
 	check("kB of resident memory", before.resident, after.resident, moreResident, 1<<10)
-	if after.attendees+after.rooms > 0 {
-		errs = append(errs, fmt.Errorf("got %d attendees in %d rooms at the end, want none", after.attendees, after.rooms))
+	if after.attendees+after.rooms+after.peers > 0 {
+		errs = append(errs, fmt.Errorf("got %d attendees in %d rooms and %d media connections at the end, want none", after.attendees, after.rooms, after.peers))
 	}
 	return errors.Join(errs...)
 }

@@ -97,6 +97,13 @@ func (t *Transport) Addr() netip.AddrPort { return t.port.Addr() }
 // Port returns the media port, which the transport closes.
 func (t *Transport) Port() *port.Port { return t.port }
 
+// Peers returns how many peers are not closed.
+func (t *Transport) Peers() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.peers)
+}
+
 // Close ends all peers and frees the port.
 func (t *Transport) Close() error {
 	t.mu.Lock()
