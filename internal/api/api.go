@@ -30,7 +30,7 @@ import (
 // Config says how the server is named to its clients and which requests it
 // takes.
 type Config struct {
-	Account        string           // 12 digits, in ARNs
+	Account        string           // 12 digits, of all callers
 	PublicURL      *url.URL         // http(s), under which clients reach signaling and playback
 	IngestEndpoint string           // bare host name, given to publishers
 	MediaAddress   string           // host:port of the WebRTC media, named in MediaPlacement
@@ -62,11 +62,11 @@ func New(cfg Config, keys Keys, meetings chimemeetings.Meetings, connectors medi
 		cfg: cfg, keys: keys, log: log,
 		services: []*restjson.Service{
 			chimemeetings.New(chimemeetings.Config{
-				Account: cfg.Account, PublicURL: cfg.PublicURL, MediaAddress: cfg.MediaAddress,
+				PublicURL: cfg.PublicURL, MediaAddress: cfg.MediaAddress,
 			}, meetings),
-			mediapipelines.New(mediapipelines.Config{Account: cfg.Account}, connectors),
+			mediapipelines.New(connectors),
 			ivs.New(ivs.Config{
-				Account: cfg.Account, PublicURL: cfg.PublicURL, IngestEndpoint: cfg.IngestEndpoint,
+				PublicURL: cfg.PublicURL, IngestEndpoint: cfg.IngestEndpoint,
 			}, channels),
 		},
 	}
@@ -191,7 +191,7 @@ func (a *API) authenticate(r *http.Request, s *restjson.Service) (restjson.Calle
 	if err != nil {
 		return restjson.Caller{}, nil, signatureError(err)
 	}
-	return restjson.Caller{AccessKeyID: auth.AccessKeyID, Region: auth.Region}, body, nil
+	return restjson.Caller{AccessKeyID: auth.AccessKeyID, Account: a.cfg.Account, Region: auth.Region}, body, nil
 }
 
 // host returns the host the client signed.

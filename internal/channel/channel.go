@@ -28,6 +28,7 @@ type KeyID string
 
 // A Spec is what somebody asks for when making a channel.
 type Spec struct {
+	Account         string // 12 digits, whose channel it is
 	Region          string // control region, from the caller's signature
 	Name            string
 	LatencyMode     string // LOW, NORMAL
@@ -49,6 +50,7 @@ type Channel struct {
 type StreamKey struct {
 	ID        KeyID
 	ChannelID ID
+	Account   string
 	Region    string
 	Value     Key
 	Tags      map[string]string

@@ -20,7 +20,8 @@ import (
 
 // Config says what the service may do.
 type Config struct {
-	MaxChannels int // 0: 5000
+	Account     string // of records that do not say whose they are
+	MaxChannels int    // 0: 5000
 	// Retention is how long the playlists of a lost publisher wait for another
 	// to go on with them (0: 60 s).
 	Retention time.Duration
@@ -141,19 +142,19 @@ func (s *Service) Get(ctx context.Context, id ID) (Channel, error) {
 	return r.Channel, err
 }
 
-// List returns the region's channels, oldest first; "" means every region.
-func (s *Service) List(ctx context.Context, region string) ([]Channel, error) {
+// List returns the account's channels in the region, oldest first.
+func (s *Service) List(ctx context.Context, account, region string) ([]Channel, error) {
 	rows, err := s.channels.List(ctx, "")
 	if err != nil {
 		return nil, fmt.Errorf("list channels: %w", err)
 	}
 	var found []Channel
 	for _, row := range rows {
-		r, err := parseRecord(row)
+		r, err := s.parseRecord(row)
 		if err != nil {
 			return nil, err
 		}
-		if region == "" || r.Region == region {
+		if r.Account == account && r.Region == region {
 			found = append(found, r.Channel)
 		}
 	}
@@ -256,16 +257,29 @@ func (s *Service) read(ctx context.Context, id ID) (record, uint64, error) {
 	if err != nil {
 		return record{}, 0, fmt.Errorf("look up the channel: %w", err)
 	}
-	r, err := parseRecord(row)
+	r, err := s.parseRecord(row)
 	return r, row.Revision, err
 }
 
-func parseRecord(row store.Record) (record, error) {
+func (s *Service) parseRecord(row store.Record) (record, error) {
 	var r record
 	if err := json.Unmarshal(row.Value, &r); err != nil {
 		return record{}, fmt.Errorf("read the record of channel %s: %w", row.Key, err)
 	}
+	r.own(s.cfg.Account)
 	return r, nil
+}
+
+// own says whose a record is that does not know: it is from before there were
+// accounts.
+func (r *record) own(account string) {
+	if r.Account != "" {
+		return
+	}
+	r.Account = account
+	for i := range r.Keys {
+		r.Keys[i].Account = account
+	}
 }
 
 // sweep removes index entries whose channel does not have the key: a crash
@@ -335,7 +349,7 @@ const (
 func newStreamKey(ch Channel) StreamKey {
 	id := randomID(12)
 	value := "sk_" + ch.Region + "_" + id + "_" + randomID(secretLength)
-	return StreamKey{ID: KeyID(id), ChannelID: ch.ID, Region: ch.Region, Value: NewKey(value)}
+	return StreamKey{ID: KeyID(id), ChannelID: ch.ID, Account: ch.Account, Region: ch.Region, Value: NewKey(value)}
 }
 
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

@@ -143,20 +143,22 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-func TestListByRegion(t *testing.T) {
+func TestListByOwner(t *testing.T) {
 	tables := openTables(t, t.TempDir())
 	defer tables.Close()
 	s := newService(t, Config{}, tables)
-	want := map[string][]ID{}
-	for _, region := range []string{"us-east-1", "eu-west-1", "us-east-1", "us-east-1"} {
-		ch, _, err := s.Create(t.Context(), Spec{Region: region})
+	type owner struct{ account, region string }
+	a, b := owner{"111111111111", "us-east-1"}, owner{"222222222222", "us-east-1"}
+	want := map[owner][]ID{}
+	for _, o := range []owner{a, b, a, {a.account, "eu-west-1"}, a} {
+		ch, _, err := s.Create(t.Context(), Spec{Account: o.account, Region: o.region})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want[region] = append(want[region], ch.ID)
+		want[o] = append(want[o], ch.ID)
 	}
-	for region, ids := range want {
-		list, err := s.List(t.Context(), region)
+	for o, ids := range want {
+		list, err := s.List(t.Context(), o.account, o.region)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +169,7 @@ func TestListByRegion(t *testing.T) {
 		slices.Sort(got) // made within a millisecond of each other
 		slices.Sort(ids)
 		if !slices.Equal(got, ids) {
-			t.Errorf("channels of %s: got %v, want %v", region, got, ids)
+			t.Errorf("channels of %v: got %v, want %v", o, got, ids)
 		}
 	}
 }
@@ -198,7 +200,7 @@ func TestTooMany(t *testing.T) {
 	if ok != 3 {
 		t.Errorf("of 10 at once: got %d channels, want 3", ok)
 	}
-	list, err := s.List(t.Context(), "")
+	list, err := s.List(t.Context(), "", "us-east-1")
 	if err != nil || len(list) != 3 {
 		t.Fatalf("got %d channels, %v, want 3", len(list), err)
 	}
@@ -261,7 +263,7 @@ func TestCrashBetweenWritesLeavesNothing(t *testing.T) {
 		if _, _, err := s.findKeyValue(t.Context(), key.Value.Reveal()); !errors.Is(err, ErrKeyNotFound) {
 			t.Errorf("value of the deleted channel's key: got %v, want ErrKeyNotFound", err)
 		}
-		if list, _ := s.List(t.Context(), ""); len(list) != 0 {
+		if list, _ := s.List(t.Context(), "", "us-east-1"); len(list) != 0 {
 			t.Errorf("got channels %v, want none", list)
 		}
 

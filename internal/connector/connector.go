@@ -42,6 +42,7 @@ const (
 // A Spec is what somebody asks for when making a live connector.
 type Spec struct {
 	RequestToken string
+	Account      string // 12 digits, whose pipeline it is
 	Region       string // control region, from the caller's signature
 	MeetingID    string
 	MeetingARN   string // as the caller wrote it; given back unchanged

@@ -20,7 +20,8 @@ import (
 
 // Config says what the service may do and how it does it.
 type Config struct {
-	MaxPipelines int // 0: 100
+	Account      string // of records that do not say whose they are
+	MaxPipelines int    // 0: 100
 	// Work runs one worker on the pipeline until it is done or ctx ends; it
 	// reports how the pipeline is. A nil error means that it is done (see
 	// Ended) or that ctx ended; any other, that it should be run again.
@@ -29,9 +30,9 @@ type Config struct {
 
 // Meetings invites live connectors to meetings.
 type Meetings interface {
-	// Invite makes (or finds) the attendee of that name in the meeting, or
-	// returns ErrMeetingNotFound.
-	Invite(ctx context.Context, meetingID, externalUserID string) (Invitation, error)
+	// Invite makes (or finds) the attendee of that name in the account's
+	// meeting, or returns ErrMeetingNotFound.
+	Invite(ctx context.Context, account, meetingID, externalUserID string) (Invitation, error)
 }
 
 // An Invitation is what a live connector needs to join a meeting.
@@ -145,7 +146,7 @@ func (s *Service) Create(ctx context.Context, spec Spec) (Pipeline, error) {
 	}
 	now := time.Now().UTC()
 	p := Pipeline{ID: ID(uuid.NewString()), Created: now, Updated: now, Status: Initializing, Spec: spec}
-	if _, err := s.meetings.Invite(ctx, spec.MeetingID, externalUserID(p.ID)); err != nil {
+	if _, err := s.meetings.Invite(ctx, spec.Account, spec.MeetingID, externalUserID(p.ID)); err != nil {
 		return Pipeline{}, err
 	}
 	if err := s.claim(ctx, spec.MeetingID, p.ID); err != nil {
@@ -208,10 +209,10 @@ func (s *Service) Get(ctx context.Context, id ID) (Pipeline, error) {
 	return p, err
 }
 
-// List returns the region's pipelines, oldest first.
-func (s *Service) List(ctx context.Context, region string) ([]Pipeline, error) {
+// List returns the account's pipelines in the region, oldest first.
+func (s *Service) List(ctx context.Context, account, region string) ([]Pipeline, error) {
 	pipelines, err := s.all(ctx)
-	return slices.DeleteFunc(pipelines, func(p Pipeline) bool { return p.Region != region }), err
+	return slices.DeleteFunc(pipelines, func(p Pipeline) bool { return p.Account != account || p.Region != region }), err
 }
 
 // Count returns how many pipelines there are, by status.
@@ -288,7 +289,7 @@ func (s *Service) run(ctx context.Context, id ID) {
 
 // work runs one worker. It tells whether the pipeline is over.
 func (s *Service) work(ctx context.Context, p Pipeline, log *slog.Logger) (over bool) {
-	as, err := s.meetings.Invite(ctx, p.MeetingID, externalUserID(p.ID))
+	as, err := s.meetings.Invite(ctx, p.Account, p.MeetingID, externalUserID(p.ID))
 	if errors.Is(err, ErrMeetingNotFound) {
 		log.Info("pipeline ends: its meeting has ended")
 		return true
@@ -386,7 +387,7 @@ func (s *Service) read(ctx context.Context, id ID) (Pipeline, uint64, error) {
 	if err != nil {
 		return Pipeline{}, 0, err
 	}
-	p, err := parse(r)
+	p, err := s.parse(r)
 	return p, r.Revision, err
 }
 
@@ -397,7 +398,7 @@ func (s *Service) all(ctx context.Context) ([]Pipeline, error) {
 	}
 	pipelines := make([]Pipeline, 0, len(records))
 	for _, r := range records {
-		p, err := parse(r)
+		p, err := s.parse(r)
 		if err != nil {
 			return nil, err
 		}
@@ -407,16 +408,17 @@ func (s *Service) all(ctx context.Context) ([]Pipeline, error) {
 	return pipelines, nil
 }
 
-func parse(r store.Record) (p Pipeline, err error) {
+func (s *Service) parse(r store.Record) (p Pipeline, err error) {
 	if err := json.Unmarshal(r.Value, &p); err != nil {
 		return Pipeline{}, fmt.Errorf("read pipeline %s: %w", r.Key, err)
 	}
+	p.Account = cmp.Or(p.Account, s.cfg.Account)
 	return p, nil
 }
 
 func withToken(pipelines []Pipeline, spec Spec) (Pipeline, bool) {
 	i := slices.IndexFunc(pipelines, func(p Pipeline) bool {
-		return spec.RequestToken != "" && p.RequestToken == spec.RequestToken && p.Region == spec.Region &&
+		return spec.RequestToken != "" && p.RequestToken == spec.RequestToken && p.Account == spec.Account && p.Region == spec.Region &&
 			p.Status != Stopping && p.Status != Failed
 	})
 	if i < 0 {
@@ -427,7 +429,7 @@ func withToken(pipelines []Pipeline, spec Spec) (Pipeline, bool) {
 
 // tokenKey hashes, because a token may hold characters a key may not.
 func tokenKey(spec Spec) string {
-	sum := sha256.Sum256([]byte(spec.Region + "\n" + spec.RequestToken))
+	sum := sha256.Sum256([]byte(spec.Account + "\n" + spec.Region + "\n" + spec.RequestToken))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -34,7 +34,7 @@ type run struct {
 
 type meetings map[string]bool
 
-func (m meetings) Invite(_ context.Context, id, name string) (connector.Invitation, error) {
+func (m meetings) Invite(_ context.Context, _, id, name string) (connector.Invitation, error) {
 	if !m[id] {
 		return connector.Invitation{}, connector.ErrMeetingNotFound
 	}
@@ -247,11 +247,11 @@ func TestPipelinesAreResumed(t *testing.T) {
 		t.Errorf("resumed %s, want %s", r.pipeline.ID, p.ID)
 	}
 	after.gone(t, q.ID)
-	if list, err := after.List(t.Context(), "us-east-1"); err != nil || len(list) != 1 {
+	if list, err := after.List(t.Context(), "", "us-east-1"); err != nil || len(list) != 1 {
 		t.Errorf("got %d pipelines, %v, want 1", len(list), err)
 	}
-	if list, err := after.List(t.Context(), "eu-west-1"); err != nil || len(list) != 0 {
-		t.Errorf("another region: got %d pipelines, %v, want 0", len(list), err)
+	if list, err := after.List(t.Context(), "", "eu-west-1"); err != nil || len(list) != 0 {
+		t.Errorf("of another region: got %d pipelines, %v, want 0", len(list), err)
 	}
 }
 

@@ -32,6 +32,7 @@ type AttendeeID string
 // A Spec is what somebody asks for when making a meeting.
 type Spec struct {
 	RequestToken string // same token while the meeting lives: same meeting
+	Account      string // 12 digits, whose meeting it is
 	Region       string // control region, from the caller's signature
 	MediaRegion  string
 	ExternalID   string

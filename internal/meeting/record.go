@@ -1,6 +1,7 @@
 package meeting
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -49,13 +50,14 @@ func (r *record) stillThere(roster []rosterEntry) []rosterEntry {
 // records is the table of meetings, by id, and that of the request tokens of
 // those that live.
 type records struct {
+	account  string // of records that do not say whose they are
 	meetings store.Table
 	tokens   store.Table // tokenKey -> meeting id
 	marks    store.Table // meeting id -> who is present
 }
 
-func openRecords(ctx context.Context, tables store.Tables) (records, error) {
-	var r records
+func openRecords(ctx context.Context, account string, tables store.Tables) (records, error) {
+	r := records{account: account}
 	var err error
 	if r.meetings, err = tables.Table(ctx, "meetings", store.TableConfig{}); err != nil {
 		return records{}, err
@@ -113,14 +115,15 @@ func (r records) load(ctx context.Context, id ID) (rec record, revision uint64, 
 	case err != nil:
 		return record{}, 0, err
 	}
-	rec, err = parseRecord(got)
+	rec, err = r.parse(got)
 	return rec, got.Revision, err
 }
 
-func parseRecord(r store.Record) (rec record, err error) {
-	if err := json.Unmarshal(r.Value, &rec); err != nil {
-		return record{}, fmt.Errorf("read the record of meeting %s: %w", r.Key, err)
+func (r records) parse(row store.Record) (rec record, err error) {
+	if err := json.Unmarshal(row.Value, &rec); err != nil {
+		return record{}, fmt.Errorf("read the record of meeting %s: %w", row.Key, err)
 	}
+	rec.Meeting.Account = cmp.Or(rec.Meeting.Account, r.account)
 	return rec, nil
 }
 
@@ -223,6 +226,8 @@ func (r records) claim(ctx context.Context, m Meeting) (Meeting, error) {
 // tokens do.
 func tokenKey(s Spec) string {
 	h := sha256.New()
+	h.Write([]byte(s.Account))
+	h.Write([]byte{0})
 	h.Write([]byte(s.Region))
 	h.Write([]byte{0})
 	h.Write([]byte(s.RequestToken))

@@ -31,6 +31,7 @@ const maxHidden = 20
 // but Transport must be given for anybody to join with media.
 type Config struct {
 	Transport *rtc.Transport // carries the media; closed by its owner, after Run
+	Account   string         // of records that do not say whose they are
 
 	EmptyTimeout time.Duration // a meeting ends when nobody was in for so long; 0: 5 min, negative: never
 	MaxAge       time.Duration // a meeting ends after so long anyway; 0: 24 h, negative: never
@@ -98,7 +99,7 @@ func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger)
 	}
 	s.gate = newGate(s.cfg.Limits, s.sentBytes, log)
 	var err error
-	if s.records, err = openRecords(ctx, tables); err != nil {
+	if s.records, err = openRecords(ctx, cfg.Account, tables); err != nil {
 		return nil, err
 	}
 	found, err := s.records.meetings.List(ctx, "")
@@ -111,7 +112,7 @@ func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger)
 	}
 	now := time.Now()
 	for _, r := range found {
-		rec, err := parseRecord(r)
+		rec, err := s.records.parse(r)
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +141,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// Create makes a meeting. The same region and token while the meeting lives
+// Create makes a meeting. The same account, region and token while the meeting lives
 // give the same meeting, whatever else the spec says.
 func (s *Service) Create(ctx context.Context, spec Spec) (Meeting, error) {
 	if spec.RequestToken != "" {

@@ -14,8 +14,18 @@ type hosts struct {
 	signaling string // ws://host:port
 }
 
-func (h hosts) Invite(ctx context.Context, meetingID, externalUserID string) (connector.Invitation, error) {
+func (h hosts) Invite(ctx context.Context, account, meetingID, externalUserID string) (connector.Invitation, error) {
 	all := meeting.Capabilities{Audio: meeting.SendReceive, Video: meeting.SendReceive, Content: meeting.SendReceive}
+	m, err := h.meetings.Lookup(ctx, meeting.ID(meetingID))
+	if err == nil && m.Account != account {
+		err = meeting.ErrNotFound
+	}
+	if errors.Is(err, meeting.ErrNotFound) {
+		return connector.Invitation{}, connector.ErrMeetingNotFound
+	}
+	if err != nil {
+		return connector.Invitation{}, err
+	}
 	a, err := h.meetings.AddAttendee(ctx, meeting.ID(meetingID), externalUserID, all)
 	if errors.Is(err, meeting.ErrNotFound) {
 		return connector.Invitation{}, connector.ErrMeetingNotFound

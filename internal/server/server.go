@@ -88,12 +88,12 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	}
 	defer tables.Close()
 
-	channels, err := channel.New(ctx, channel.Config{MaxChannels: cfg.Channel.MaxChannels}, tables, log)
+	channels, err := channel.New(ctx, channel.Config{Account: cfg.Account, MaxChannels: cfg.Channel.MaxChannels}, tables, log)
 	if err != nil {
 		return err
 	}
 	meetings, err := meeting.New(ctx, meeting.Config{
-		Transport: transport, EmptyTimeout: cfg.Meeting.EmptyTimeout.Duration,
+		Transport: transport, Account: cfg.Account, EmptyTimeout: cfg.Meeting.EmptyTimeout.Duration,
 		MaxAge: cfg.Meeting.MaxAge.Duration, MaxMeetings: cfg.Meeting.MaxMeetings,
 		MaxConnected: cfg.Meeting.MaxAttendees, MaxCameras: cfg.Meeting.MaxCameras, MaxShares: cfg.Meeting.MaxShares,
 		Limits: meetingLimits(cfg.Limits),
@@ -106,7 +106,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	connectors, err := connector.New(ctx, connector.Config{MaxPipelines: cfg.Connector.MaxPipelines, Work: work.run},
+	connectors, err := connector.New(ctx, connector.Config{Account: cfg.Account, MaxPipelines: cfg.Connector.MaxPipelines, Work: work.run},
 		tables, hosts{meetings, "ws://" + local(doors.http)}, log)
 	if err != nil {
 		return err

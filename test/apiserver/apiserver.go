@@ -61,9 +61,16 @@ func (keys) Secret(id string) (string, bool) { return Secret, id == AccessKeyID 
 // invitations lets pipelines into meetings, as far as a record goes.
 type invitations struct{ meetings *meeting.Service }
 
-func (i invitations) Invite(ctx context.Context, meetingID, externalUserID string) (connector.Invitation, error) {
+func (i invitations) Invite(ctx context.Context, account, meetingID, externalUserID string) (connector.Invitation, error) {
 	all := meeting.Capabilities{Audio: meeting.Receive, Video: meeting.Receive, Content: meeting.None}
-	a, err := i.meetings.AddAttendee(ctx, meeting.ID(meetingID), externalUserID, all)
+	m, err := i.meetings.Lookup(ctx, meeting.ID(meetingID))
+	if err == nil && m.Account != account {
+		err = meeting.ErrNotFound
+	}
+	var a meeting.Attendee
+	if err == nil {
+		a, err = i.meetings.AddAttendee(ctx, m.ID, externalUserID, all)
+	}
 	if err != nil {
 		return connector.Invitation{}, fmt.Errorf("%w: %s", connector.ErrMeetingNotFound, meetingID)
 	}

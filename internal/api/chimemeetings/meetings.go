@@ -103,6 +103,7 @@ func (s *service) newMeeting(ctx context.Context, c restjson.Caller, in createMe
 	}
 	return s.meetings.Create(ctx, meeting.Spec{
 		RequestToken: in.ClientRequestToken,
+		Account:      c.Account,
 		Region:       c.Region,
 		MediaRegion:  in.MediaRegion,
 		ExternalID:   in.ExternalMeetingID,
@@ -161,7 +162,7 @@ func (s *service) shape(m meeting.Meeting) meetingShape {
 		MeetingFeatures:  featuresShape(m.Features),
 		PrimaryMeetingID: string(m.PrimaryID),
 		TenantIDs:        tenants,
-		MeetingARN:       fmt.Sprintf("arn:aws:chime:%s:%s:meeting/%s", m.Region, s.cfg.Account, id),
+		MeetingARN:       fmt.Sprintf("arn:aws:chime:%s:%s:meeting/%s", m.Region, m.Account, id),
 	}
 }
 

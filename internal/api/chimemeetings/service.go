@@ -28,7 +28,6 @@ type Meetings interface {
 
 // Config says how meetings are named and placed.
 type Config struct {
-	Account      string
 	PublicURL    *url.URL
 	MediaAddress string // host:port
 }
@@ -50,6 +49,8 @@ func New(cfg Config, meetings Meetings) *restjson.Service {
 	s := &service{cfg, meetings}
 	return &restjson.Service{
 		SigningName: "chime",
+		Name:        "chime",
+		Title:       "Amazon Chime SDK Meetings",
 		Operations:  s.operations(),
 		Invalid:     badRequest,
 		Failure:     "ServiceFailureException",
@@ -65,11 +66,11 @@ func New(cfg Config, meetings Meetings) *restjson.Service {
 	}
 }
 
-// lookup finds a meeting of the caller's region: one made in another is, as at
-// AWS, not there.
+// lookup finds a meeting of the caller's account and region: one made in
+// another is, as at AWS, not there.
 func (s *service) lookup(ctx context.Context, c restjson.Caller, id string) (meeting.Meeting, error) {
 	m, err := s.meetings.Lookup(ctx, meeting.ID(strings.ToLower(id)))
-	if err == nil && m.Region != c.Region {
+	if err == nil && (m.Account != c.Account || m.Region != c.Region) {
 		err = meeting.ErrNotFound
 	}
 	if err != nil {

@@ -102,12 +102,12 @@ func (s *service) createChannel(ctx context.Context, c restjson.Caller, in creat
 	if err != nil {
 		return createChannelOutput{}, err
 	}
-	spec.Region = c.Region
+	spec.Account, spec.Region = c.Account, c.Region
 	ch, key, err := s.channels.Create(ctx, spec)
 	if err != nil {
 		return createChannelOutput{}, err
 	}
-	return createChannelOutput{s.shape(ch), s.shapeStreamKey(key)}, nil
+	return createChannelOutput{s.shape(ch), shapeStreamKey(key)}, nil
 }
 
 // spec fills in the defaults and refuses settings that contradict each other.
@@ -169,7 +169,7 @@ func (s *service) listChannels(ctx context.Context, c restjson.Caller, in listCh
 	if len(filters) > 1 {
 		return listChannelsOutput{}, restjson.Errorf(http.StatusConflict, conflict, "at most one filter may be given, got %d", len(filters))
 	}
-	all, err := s.channels.List(ctx, c.Region)
+	all, err := s.channels.List(ctx, c.Account, c.Region)
 	if err != nil {
 		return listChannelsOutput{}, err
 	}
@@ -178,20 +178,20 @@ func (s *service) listChannels(ctx context.Context, c restjson.Caller, in listCh
 	}
 	page, next, err := restjson.Page(all, func(ch channel.Channel) string {
 		return fmt.Sprintf("%020d %s", ch.Created.UnixNano(), ch.ID)
-	}, "channels in "+c.Region, in.NextToken, cmp.Or(in.MaxResults, defaultChannels))
+	}, "channels of "+c.Account+" in "+c.Region, in.NextToken, cmp.Or(in.MaxResults, defaultChannels))
 	if err != nil {
 		return listChannelsOutput{}, invalid("nextToken: %v", err)
 	}
 	out := listChannelsOutput{Channels: []channelSummary{}, NextToken: next}
 	for _, ch := range page {
-		out.Channels = append(out.Channels, s.summary(ch))
+		out.Channels = append(out.Channels, summary(ch))
 	}
 	return out, nil
 }
 
 func (s *service) shape(ch channel.Channel) channelShape {
 	return channelShape{
-		channelSummary:               s.summary(ch),
+		channelSummary:               summary(ch),
 		IngestEndpoint:               s.cfg.IngestEndpoint,
 		PlaybackURL:                  s.playbackURL(ch),
 		ContainerFormat:              ch.ContainerFormat,
@@ -199,9 +199,9 @@ func (s *service) shape(ch channel.Channel) channelShape {
 	}
 }
 
-func (s *service) summary(ch channel.Channel) channelSummary {
+func summary(ch channel.Channel) channelSummary {
 	return channelSummary{
-		ARN:            s.arn(ch.Region, "channel", string(ch.ID)),
+		ARN:            arn(ch.Account, ch.Region, "channel", string(ch.ID)),
 		Name:           ch.Name,
 		LatencyMode:    ch.LatencyMode,
 		Type:           ch.Type,

@@ -33,7 +33,7 @@ func (s *service) operations() []restjson.Operation {
 		},
 		{
 			Name: "GetChannel", Method: http.MethodPost, Path: "/GetChannel", Status: http.StatusOK,
-			Input: []restjson.Member{restjson.Required("arn", arn("channel"))},
+			Input: []restjson.Member{restjson.Required("arn", arnOf("channel"))},
 			Do:    restjson.Do(s.getChannel),
 		},
 		{
@@ -50,18 +50,18 @@ func (s *service) operations() []restjson.Operation {
 		},
 		{
 			Name: "DeleteChannel", Method: http.MethodPost, Path: "/DeleteChannel", Status: http.StatusNoContent,
-			Input: []restjson.Member{restjson.Required("arn", arn("channel"))},
+			Input: []restjson.Member{restjson.Required("arn", arnOf("channel"))},
 			Do:    restjson.Act(s.deleteChannel),
 		},
 		{
 			Name: "GetStreamKey", Method: http.MethodPost, Path: "/GetStreamKey", Status: http.StatusOK,
-			Input: []restjson.Member{restjson.Required("arn", arn("stream-key"))},
+			Input: []restjson.Member{restjson.Required("arn", arnOf("stream-key"))},
 			Do:    restjson.Do(s.getStreamKey),
 		},
 		{
 			Name: "ListStreamKeys", Method: http.MethodPost, Path: "/ListStreamKeys", Status: http.StatusOK,
 			Input: []restjson.Member{
-				restjson.Required("channelArn", arn("channel")),
+				restjson.Required("channelArn", arnOf("channel")),
 				restjson.Optional("nextToken", pageToken),
 				restjson.Optional("maxResults", restjson.Integer(1, 50)),
 			},
@@ -69,12 +69,12 @@ func (s *service) operations() []restjson.Operation {
 		},
 		{
 			Name: "GetStream", Method: http.MethodPost, Path: "/GetStream", Status: http.StatusOK,
-			Input: []restjson.Member{restjson.Required("channelArn", arn("channel"))},
+			Input: []restjson.Member{restjson.Required("channelArn", arnOf("channel"))},
 			Do:    restjson.Do(s.getStream),
 		},
 		{
 			Name: "StopStream", Method: http.MethodPost, Path: "/StopStream", Status: http.StatusOK,
-			Input: []restjson.Member{restjson.Required("channelArn", arn("channel"))},
+			Input: []restjson.Member{restjson.Required("channelArn", arnOf("channel"))},
 			Do:    restjson.Do(s.stopStream),
 		},
 	}
@@ -99,7 +99,7 @@ const (
 	tagForm       = "letters, digits, blanks and _.:/=+-@"
 )
 
-func arn(kind string) restjson.Text {
+func arnOf(kind string) restjson.Text {
 	return restjson.String(1, 128).Matching(arnPattern(kind), "a "+kind+"'s ARN")
 }
 

@@ -18,7 +18,7 @@ import (
 type Channels interface {
 	Create(ctx context.Context, s channel.Spec) (channel.Channel, channel.StreamKey, error)
 	Get(ctx context.Context, id channel.ID) (channel.Channel, error)
-	List(ctx context.Context, region string) ([]channel.Channel, error)
+	List(ctx context.Context, account, region string) ([]channel.Channel, error)
 	Delete(ctx context.Context, id channel.ID) error
 	StreamKey(ctx context.Context, id channel.KeyID) (channel.StreamKey, error)
 	StreamKeys(ctx context.Context, id channel.ID) ([]channel.StreamKey, error)
@@ -28,7 +28,6 @@ type Channels interface {
 
 // Config says how channels are named and reached.
 type Config struct {
-	Account        string
 	PublicURL      *url.URL
 	IngestEndpoint string // bare host name
 }
@@ -50,6 +49,8 @@ func New(cfg Config, channels Channels) *restjson.Service {
 	s := &service{cfg, channels}
 	return &restjson.Service{
 		SigningName: "ivs",
+		Name:        "ivs",
+		Title:       "Amazon Interactive Video Service, low-latency streaming",
 		Operations:  s.operations(),
 		Invalid:     validation,
 		Failure:     "InternalServerException",
@@ -77,28 +78,28 @@ func invalid(format string, args ...any) error {
 }
 
 // arn names one of the service's resources.
-func (s *service) arn(region, kind, id string) string {
-	return fmt.Sprintf("arn:aws:ivs:%s:%s:%s/%s", region, s.cfg.Account, kind, id)
+func arn(account, region, kind, id string) string {
+	return fmt.Sprintf("arn:aws:ivs:%s:%s:%s/%s", region, account, kind, id)
 }
 
-// id takes the resource's id out of its ARN. An ARN of another region or
-// account names nothing here.
-func (s *service) id(c restjson.Caller, kind, arn string) (string, bool) {
-	return strings.CutPrefix(arn, s.arn(c.Region, kind, ""))
+// idIn takes the resource's id out of its ARN. One of another region or account
+// than the caller's names nothing.
+func idIn(c restjson.Caller, kind, name string) (string, bool) {
+	return strings.CutPrefix(name, arn(c.Account, c.Region, kind, ""))
 }
 
 // find returns the channel with the ARN.
-func (s *service) find(ctx context.Context, c restjson.Caller, arn string) (channel.Channel, error) {
-	id, ok := s.id(c, "channel", arn)
+func (s *service) find(ctx context.Context, c restjson.Caller, name string) (channel.Channel, error) {
+	id, ok := idIn(c, "channel", name)
 	if !ok {
-		return channel.Channel{}, fmt.Errorf("%w: %s in %s", channel.ErrNotFound, arn, c.Region)
+		return channel.Channel{}, fmt.Errorf("%w: %s in %s", channel.ErrNotFound, name, c.Region)
 	}
 	ch, err := s.channels.Get(ctx, channel.ID(id))
-	if err == nil && ch.Region != c.Region {
+	if err == nil && (ch.Account != c.Account || ch.Region != c.Region) {
 		err = channel.ErrNotFound
 	}
 	if err != nil {
-		return channel.Channel{}, fmt.Errorf("%w: %s", err, arn)
+		return channel.Channel{}, fmt.Errorf("%w: %s", err, name)
 	}
 	return ch, nil
 }
@@ -106,5 +107,5 @@ func (s *service) find(ctx context.Context, c restjson.Caller, arn string) (chan
 // playbackURL is where viewers watch the channel.
 func (s *service) playbackURL(ch channel.Channel) string {
 	return s.cfg.PublicURL.JoinPath("api/video/v1",
-		fmt.Sprintf("%s.%s.channel.%s.m3u8", ch.Region, s.cfg.Account, ch.ID)).String()
+		fmt.Sprintf("%s.%s.channel.%s.m3u8", ch.Region, ch.Account, ch.ID)).String()
 }

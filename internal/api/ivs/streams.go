@@ -60,18 +60,18 @@ type (
 )
 
 func (s *service) getStreamKey(ctx context.Context, c restjson.Caller, in streamKeyInput) (streamKeyOutput, error) {
-	id, ok := s.id(c, "stream-key", in.ARN)
+	id, ok := idIn(c, "stream-key", in.ARN)
 	if !ok {
 		return streamKeyOutput{}, fmt.Errorf("%w: %s in %s", channel.ErrKeyNotFound, in.ARN, c.Region)
 	}
 	key, err := s.channels.StreamKey(ctx, channel.KeyID(id))
-	if err == nil && key.Region != c.Region {
+	if err == nil && (key.Account != c.Account || key.Region != c.Region) {
 		err = channel.ErrKeyNotFound
 	}
 	if err != nil {
 		return streamKeyOutput{}, fmt.Errorf("%w: %s", err, in.ARN)
 	}
-	return streamKeyOutput{s.shapeStreamKey(key)}, nil
+	return streamKeyOutput{shapeStreamKey(key)}, nil
 }
 
 func (s *service) listStreamKeys(ctx context.Context, c restjson.Caller, in listStreamKeysInput) (listStreamKeysOutput, error) {
@@ -90,7 +90,7 @@ func (s *service) listStreamKeys(ctx context.Context, c restjson.Caller, in list
 	}
 	out := listStreamKeysOutput{StreamKeys: []streamKeySummary{}, NextToken: next}
 	for _, k := range page {
-		out.StreamKeys = append(out.StreamKeys, s.shapeStreamKey(k).streamKeySummary)
+		out.StreamKeys = append(out.StreamKeys, shapeStreamKey(k).streamKeySummary)
 	}
 	return out, nil
 }
@@ -123,11 +123,11 @@ func (s *service) stopStream(ctx context.Context, c restjson.Caller, in streamIn
 	return struct{}{}, s.channels.StopStream(ctx, ch.ID)
 }
 
-func (s *service) shapeStreamKey(key channel.StreamKey) streamKeyShape {
+func shapeStreamKey(key channel.StreamKey) streamKeyShape {
 	return streamKeyShape{
 		streamKeySummary{
-			ARN:        s.arn(key.Region, "stream-key", string(key.ID)),
-			ChannelARN: s.arn(key.Region, "channel", string(key.ChannelID)),
+			ARN:        arn(key.Account, key.Region, "stream-key", string(key.ID)),
+			ChannelARN: arn(key.Account, key.Region, "channel", string(key.ChannelID)),
 			Tags:       notNil(key.Tags),
 		},
 		key.Value.Reveal(),

@@ -97,12 +97,12 @@ func (s *service) createLiveConnector(ctx context.Context, c restjson.Caller, in
 	if err != nil {
 		return createOutput{}, err
 	}
-	spec.Region = c.Region
+	spec.Account, spec.Region = c.Account, c.Region
 	p, err := s.connectors.Create(ctx, spec)
 	if err != nil {
 		return createOutput{}, err
 	}
-	return s.shape(p)
+	return shape(p)
 }
 
 // spec reads the request's nested settings.
@@ -175,7 +175,8 @@ func (in createInput) spec() (connector.Spec, error) {
 //
 //	arn:aws:chime:[region]:<account>:meeting[/:]<id>
 //
-// There is one account here, so whatever the ARN says of it is taken.
+// Applications write their own account into it, or none, so whatever it says of
+// that is taken; whose the meeting is, is found out when it is looked up.
 func parseMeetingARN(arn string) (id string, ok bool) {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "chime" {
@@ -206,7 +207,7 @@ func (s *service) getPipeline(ctx context.Context, c restjson.Caller, in pipelin
 	if err != nil {
 		return getOutput{}, err
 	}
-	out, err := s.shape(p)
+	out, err := shape(p)
 	return getOutput{out}, err
 }
 
@@ -218,10 +219,10 @@ func (s *service) deletePipeline(ctx context.Context, c restjson.Caller, in pipe
 	return s.connectors.Delete(ctx, p.ID)
 }
 
-// find returns a pipeline of the caller's region.
+// find returns a pipeline of the caller's account and region.
 func (s *service) find(ctx context.Context, c restjson.Caller, id string) (connector.Pipeline, error) {
 	p, err := s.connectors.Get(ctx, connector.ID(strings.ToLower(id)))
-	if err == nil && p.Region != c.Region {
+	if err == nil && (p.Account != c.Account || p.Region != c.Region) {
 		err = connector.ErrNotFound
 	}
 	if err != nil {
@@ -231,40 +232,40 @@ func (s *service) find(ctx context.Context, c restjson.Caller, id string) (conne
 }
 
 func (s *service) listPipelines(ctx context.Context, c restjson.Caller, in listInput) (listOutput, error) {
-	all, err := s.connectors.List(ctx, c.Region)
+	all, err := s.connectors.List(ctx, c.Account, c.Region)
 	if err != nil {
 		return listOutput{}, err
 	}
 	page, next, err := restjson.Page(all, func(p connector.Pipeline) string {
 		return fmt.Sprintf("%020d %s", p.Created.UnixNano(), p.ID)
-	}, "pipelines in "+c.Region, in.NextToken, cmp.Or(in.MaxResults, defaultPage))
+	}, "pipelines of "+c.Account+" in "+c.Region, in.NextToken, cmp.Or(in.MaxResults, defaultPage))
 	if err != nil {
 		return listOutput{}, invalid("NextToken: %v", err)
 	}
 	out := listOutput{MediaPipelines: []pipelineSummary{}, NextToken: next}
 	for _, p := range page {
-		out.MediaPipelines = append(out.MediaPipelines, s.summary(p))
+		out.MediaPipelines = append(out.MediaPipelines, summary(p))
 	}
 	return out, nil
 }
 
-func (s *service) shape(p connector.Pipeline) (createOutput, error) {
+func shape(p connector.Pipeline) (createOutput, error) {
 	var asked request
 	if err := json.Unmarshal(p.Request, &asked); err != nil {
 		return createOutput{}, fmt.Errorf("read what pipeline %s was asked: %w", p.ID, err)
 	}
 	return createOutput{liveConnector{
 		request:          asked,
-		pipelineSummary:  s.summary(p),
+		pipelineSummary:  summary(p),
 		Status:           p.Status,
 		CreatedTimestamp: restjson.Time(p.Created),
 		UpdatedTimestamp: restjson.Time(p.Updated),
 	}}, nil
 }
 
-func (s *service) summary(p connector.Pipeline) pipelineSummary {
+func summary(p connector.Pipeline) pipelineSummary {
 	return pipelineSummary{
 		MediaPipelineID:  string(p.ID),
-		MediaPipelineARN: fmt.Sprintf("arn:aws:chime:%s:%s:media-pipeline/%s", p.Region, s.cfg.Account, p.ID),
+		MediaPipelineARN: fmt.Sprintf("arn:aws:chime:%s:%s:media-pipeline/%s", p.Region, p.Account, p.ID),
 	}
 }

@@ -15,13 +15,8 @@ import (
 type Connectors interface {
 	Create(ctx context.Context, s connector.Spec) (connector.Pipeline, error)
 	Get(ctx context.Context, id connector.ID) (connector.Pipeline, error)
-	List(ctx context.Context, region string) ([]connector.Pipeline, error)
+	List(ctx context.Context, account, region string) ([]connector.Pipeline, error)
 	Delete(ctx context.Context, id connector.ID) error
-}
-
-// Config says how pipelines are named.
-type Config struct {
-	Account string
 }
 
 // Error types of the service.
@@ -31,15 +26,16 @@ const (
 )
 
 type service struct {
-	cfg        Config
 	connectors Connectors
 }
 
 // New returns the service's table over the connectors.
-func New(cfg Config, connectors Connectors) *restjson.Service {
-	s := &service{cfg, connectors}
+func New(connectors Connectors) *restjson.Service {
+	s := &service{connectors}
 	return &restjson.Service{
 		SigningName: "chime",
+		Name:        "chime",
+		Title:       "Amazon Chime SDK Media Pipelines",
 		Operations:  s.operations(),
 		Invalid:     badRequest,
 		Failure:     "ServiceFailureException",

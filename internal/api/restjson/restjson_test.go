@@ -39,7 +39,7 @@ var echo = &Service{
 				Query("max-results", "MaxResults", Integer(1, 100)),
 				Query("next-token", "NextToken", String(1, 4)),
 			},
-			Do: func(_ context.Context, _ Caller, in Document) (any, error) { return in, nil },
+			Do: Handler{call: func(_ context.Context, _ Caller, in Document) (any, error) { return in, nil }},
 		},
 		{
 			Name: "Remove", Method: http.MethodDelete, Path: "/things/{ThingId}", Status: http.StatusNoContent,

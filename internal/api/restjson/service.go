@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 )
 
 // MaxBody is the largest request body, in bytes.
@@ -19,7 +20,10 @@ const MaxBody = 1 << 20
 // A Service is one AWS service.
 type Service struct {
 	SigningName string // in the credential scope of its requests
+	Name        string // begins the names of its actions in policies: chime, ivs
+	Title       string // for people
 	Operations  []Operation
+	Common      []string // error types that every operation may answer with
 	Answers     []Answer // for the errors of the domain
 	Invalid     string   // error type for a request that is wrong in itself, status 400
 	Failure     string   // error type for what is our fault, status 500
@@ -35,22 +39,50 @@ type Operation struct {
 	Query  string // value of the query parameter "operation", if the route has one
 	Status int    // of a success
 	Input  []Member
-	Do     Handler
+	Errors []string // error types it may answer with besides the common ones
+	Class  Class
+	// Gap is what it does not do on this server, for people; "": nothing is
+	// missing.
+	Gap string
+	// Resource is the ARN of what it is about, for policies; nil: "*".
+	Resource func(Caller, Document) string
+	Do       Handler
 }
+
+// A Class says how much an operation matters: A is needed to hold a meeting,
+// stream it and watch it, B is what users of the service call besides, and C is
+// the rest, most of which makes no sense here and is refused.
+type Class byte
+
+// The classes.
+const (
+	A Class = 'A'
+	B Class = 'B'
+	C Class = 'C'
+)
 
 // A Caller is who signed a request, and how.
 type Caller struct {
 	AccessKeyID string
+	Account     string // 12 digits; with Region, whose resources there are
 	Region      string // of the credential scope: 1 to 64 of [a-z0-9-]
 }
 
-// A Handler does what an operation is for. A nil output means an empty body.
-type Handler func(ctx context.Context, c Caller, input Document) (output any, err error)
+// A Handler does what an operation is for.
+type Handler struct {
+	// call returns nil for an empty body.
+	call   func(ctx context.Context, c Caller, input Document) (output any, err error)
+	output reflect.Type // of a success; nil: none
+}
+
+// Output is the type of what a success answers with, as package encoding/json
+// writes it; nil: its body is empty.
+func (h Handler) Output() reflect.Type { return h.output }
 
 // Do makes a handler of a function with an input of its own type, to whose
 // fields the members are decoded as package encoding/json does it.
 func Do[In, Out any](f func(context.Context, Caller, In) (Out, error)) Handler {
-	return func(ctx context.Context, c Caller, input Document) (any, error) {
+	call := func(ctx context.Context, c Caller, input Document) (any, error) {
 		var in In
 		if err := input.decode(&in); err != nil {
 			return nil, err
@@ -61,17 +93,24 @@ func Do[In, Out any](f func(context.Context, Caller, In) (Out, error)) Handler {
 		}
 		return out, nil
 	}
+	return Handler{call, reflect.TypeFor[Out]()}
 }
 
 // Act makes a handler of a function that answers with an empty body.
 func Act[In any](f func(context.Context, Caller, In) error) Handler {
-	return func(ctx context.Context, c Caller, input Document) (any, error) {
+	return Handler{call: func(ctx context.Context, c Caller, input Document) (any, error) {
 		var in In
 		if err := input.decode(&in); err != nil {
 			return nil, err
 		}
 		return nil, f(ctx, c, in)
-	}
+	}}
+}
+
+// Refuse makes a handler that answers every well-formed request with the error.
+func Refuse(status int, kind, format string, args ...any) Handler {
+	refusal := Errorf(status, kind, format, args...)
+	return Handler{call: func(context.Context, Caller, Document) (any, error) { return nil, refusal }}
 }
 
 // A Document is an input that passed its table: objects are map[string]any
@@ -97,7 +136,7 @@ func (s *Service) Serve(w http.ResponseWriter, r *http.Request, call Call, c Cal
 		s.Fail(w, &Error{http.StatusBadRequest, s.Invalid, err.Error()}, requestID)
 		return nil
 	}
-	output, err := call.Operation.Do(r.Context(), c, input)
+	output, err := call.Operation.Do.call(r.Context(), c, input)
 	if err != nil {
 		answer := s.answer(err)
 		s.Fail(w, answer, requestID)
