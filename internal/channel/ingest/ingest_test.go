@@ -139,11 +139,11 @@ func startServer(t *testing.T, cfg Config) *testServer {
 	ctx, cancel := context.WithCancel(context.Background())
 	var served sync.WaitGroup
 
-	plain := listen(t)
+	plain := listenOn(t)
 	ts.plain = plain.Addr().String()
 	certificate, roots := selfSigned(t)
 	ts.roots = roots
-	raw := listen(t)
+	raw := listenOn(t)
 	ts.tls = raw.Addr().String()
 	for _, l := range []struct {
 		net.Listener
@@ -190,7 +190,7 @@ func (r *recording) wait(t *testing.T) {
 	}
 }
 
-func listen(t *testing.T) net.Listener {
+func listenOn(t *testing.T) net.Listener {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

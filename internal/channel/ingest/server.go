@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"belfry.live/belfry/internal/listen"
 )
 
 // A Config holds the server's limits. What is zero takes its default.
@@ -106,39 +108,24 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, encrypted bool) err
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { ln.Close() })()
-
-	for pause := time.Duration(0); ; {
-		conn, err := ln.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
-			return nil
-		default:
-			// Out of file descriptors, or a connection that broke at once.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.log.Warn("cannot take a connection", "err", err)
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return nil
-			}
-			continue
-		}
+	err := listen.Each(ctx, ln, s.log, func(conn net.Conn) {
 		seat, err := s.enter(conn.RemoteAddr())
 		if err != nil {
 			s.refusedFull.Add(1)
 			s.log.Debug("connection refused", "remote", conn.RemoteAddr(), "err", err)
 			conn.Close()
-			continue
+			return
 		}
 		sessions.Go(func() {
 			defer seat.leave()
 			defer conn.Close()
 			newSession(s, conn, encrypted, seat).run(ctx)
 		})
+	})
+	if errors.Is(err, net.ErrClosed) {
+		return nil
 	}
+	return err
 }
 
 // A seat is one session's share of the limits.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"belfry.live/belfry/internal/listen"
 )
 
 const (
@@ -30,35 +32,16 @@ func (s *Server) accept(ctx context.Context, l net.Listener) error {
 	var streams sync.WaitGroup
 	defer streams.Wait()
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { l.Close() })()
-	for pause := time.Duration(0); ; {
-		conn, err := l.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default: // out of file descriptors, or a connection that broke at once
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.log.Warn("cannot take a TURN connection", "err", err)
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return nil
-			}
-			continue
-		}
+	return listen.Each(ctx, l, s.log, func(conn net.Conn) {
 		addr, ok := remoteAddr(conn)
 		if !ok || s.await(addr.Addr()) != nil {
 			s.counters.refusedConnections.Add(1)
 			conn.Close()
-			continue
+			return
 		}
 		c := &streamClient{server: s, conn: conn, addr: addr, log: s.log.With("remote", addr), wake: make(chan struct{}, 1)}
 		streams.Go(func() { c.run(ctx) })
-	}
+	})
 }
 
 func remoteAddr(conn net.Conn) (netip.AddrPort, bool) {

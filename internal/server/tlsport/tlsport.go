@@ -8,13 +8,14 @@ package tlsport
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"belfry.live/belfry/internal/listen"
 )
 
 // Application protocols by which a client says what it speaks (RFC 7301).
@@ -138,37 +139,18 @@ func (p *Port) Run(ctx context.Context) error {
 		}
 		pending.Wait()
 	}()
-	defer context.AfterFunc(ctx, func() { p.listener.Close() })()
-	for pause := time.Duration(0); ; {
-		conn, err := p.listener.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default: // out of file descriptors, or a connection that broke at once
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			p.log.Warn("cannot take a TLS connection", "err", err)
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return nil
-			}
-			continue
-		}
+	return listen.Each(ctx, p.listener, p.log, func(conn net.Conn) {
 		from := block(conn.RemoteAddr())
 		if !p.enter(from) {
 			p.refused.Add(1)
 			conn.Close()
-			continue
+			return
 		}
 		pending.Go(func() {
 			defer p.leave(from)
 			p.sort(ctx, tls.Server(conn, p.config))
 		})
-	}
+	})
 }
 
 // sort hands the connection to whom it belongs, or closes it.
