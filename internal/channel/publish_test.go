@@ -12,6 +12,7 @@ import (
 
 	"belfry.live/belfry/internal/channel/ingest"
 	"belfry.live/belfry/internal/channel/packager"
+	"belfry.live/belfry/internal/store/storetest"
 	"belfry.live/belfry/internal/wire/aac"
 	"belfry.live/belfry/internal/wire/h264"
 )
@@ -35,7 +36,7 @@ func newDesk(t *testing.T, spec Spec) *desk {
 	t.Helper()
 	d := &desk{t: t, log: &strings.Builder{}}
 	var err error
-	d.Service, err = New(t.Context(), Config{}, memTables{}, slog.New(slog.NewTextHandler(&locked{w: d.log}, nil)))
+	d.Service, err = New(t.Context(), Config{}, new(storetest.Memory), slog.New(slog.NewTextHandler(&locked{w: d.log}, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"belfry.live/belfry/internal/store"
 	"belfry.live/belfry/internal/store/natskv"
+	"belfry.live/belfry/internal/store/storetest"
 )
 
 func openTables(t *testing.T, dir string) *natskv.Store {
@@ -239,7 +240,7 @@ func (b breakingTable) Delete(ctx context.Context, key string, revision uint64) 
 }
 
 func TestCrashBetweenWritesLeavesNothing(t *testing.T) {
-	tables := memTables{}
+	tables := new(storetest.Memory)
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, Config{}, tables)
 		ch, key, err := s.Create(t.Context(), Spec{Region: "us-east-1"})

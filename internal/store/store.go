@@ -49,8 +49,26 @@ type Table interface {
 	// it returns ErrConflict. Revision 0 removes it whatever it is. Removing
 	// what is not there returns ErrNotFound.
 	Delete(ctx context.Context, key string, revision uint64) error
-	// List returns the records whose keys begin with the prefix, by key.
+	// List returns the records whose keys begin with the prefix, by key, as
+	// they were at one moment: no change is missing that is older than the
+	// newest of them.
 	List(ctx context.Context, prefix string) ([]Record, error)
+	// Watch tells of the changes whose revisions are greater than after, in
+	// the order of their revisions, until ctx ends (then it returns nil) or
+	// the table cannot be read. Of several changes of one record only the last
+	// may be told. A removal is told to those who watch within ForgetAfter.
+	// The next change waits until tell has returned.
+	Watch(ctx context.Context, after uint64, tell func(Change)) error
+}
+
+// ForgetAfter is how long a table remembers that a record was removed.
+const ForgetAfter = time.Hour
+
+// A Change is a record as it was written. Of a removed one, by whomever or by
+// its time to live, it has the key and the revision of the removal.
+type Change struct {
+	Record
+	Removed bool
 }
 
 // TableConfig says how a table behaves; its zero value is a table that keeps

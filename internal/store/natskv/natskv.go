@@ -31,8 +31,8 @@ const (
 	// every write waits for the disk, which may be slow for a while.
 	diskLimit = 30 * time.Second
 	// markerTTL is how long the trace of a removed key stays, so that writers
-	// who still hold its revision are told.
-	markerTTL = time.Hour
+	// who still hold its revision are told, and those who watch.
+	markerTTL = store.ForgetAfter
 )
 
 // A Store is an embedded NATS server and the connection to it.

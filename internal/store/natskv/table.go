@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,15 +13,12 @@ import (
 	"belfry.live/belfry/internal/store"
 )
 
-// maxKey is the longest key, in characters.
-const maxKey = 256
-
 type table struct {
 	kv jetstream.KeyValue
 }
 
 func (t *table) Get(ctx context.Context, key string) (store.Record, error) {
-	if err := checkKey(key); err != nil {
+	if err := store.CheckKey(key); err != nil {
 		return store.Record{}, err
 	}
 	e, err := t.kv.Get(ctx, key)
@@ -34,7 +32,7 @@ func (t *table) Get(ctx context.Context, key string) (store.Record, error) {
 }
 
 func (t *table) Create(ctx context.Context, key string, value []byte) (uint64, error) {
-	if err := checkWrite(key, value); err != nil {
+	if err := store.Check(key, value); err != nil {
 		return 0, err
 	}
 	rev, err := t.kv.Create(ctx, key, value)
@@ -48,7 +46,7 @@ func (t *table) Create(ctx context.Context, key string, value []byte) (uint64, e
 }
 
 func (t *table) Put(ctx context.Context, key string, value []byte) (uint64, error) {
-	if err := checkWrite(key, value); err != nil {
+	if err := store.Check(key, value); err != nil {
 		return 0, err
 	}
 	rev, err := t.kv.Put(ctx, key, value)
@@ -59,7 +57,7 @@ func (t *table) Put(ctx context.Context, key string, value []byte) (uint64, erro
 }
 
 func (t *table) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	if err := checkWrite(key, value); err != nil {
+	if err := store.Check(key, value); err != nil {
 		return 0, err
 	}
 	rev, err := t.kv.Update(ctx, key, value, revision)
@@ -73,19 +71,26 @@ func (t *table) Update(ctx context.Context, key string, value []byte, revision u
 }
 
 func (t *table) Delete(ctx context.Context, key string, revision uint64) error {
+	if err := store.CheckKey(key); err != nil {
+		return err
+	}
 	for {
-		r, err := t.Get(ctx, key)
-		if err != nil {
-			return err
+		last := revision
+		if last == 0 {
+			r, err := t.Get(ctx, key)
+			if err != nil {
+				return err
+			}
+			last = r.Revision
 		}
-		if revision != 0 && r.Revision != revision {
-			return store.ErrConflict
-		}
-		err = t.kv.Purge(ctx, key, jetstream.LastRevision(r.Revision), jetstream.PurgeTTL(markerTTL))
+		err := t.kv.Purge(ctx, key, jetstream.LastRevision(last), jetstream.PurgeTTL(markerTTL))
 		switch {
 		case isConflict(err) && revision == 0:
 			continue // written in between: remove that one
 		case isConflict(err):
+			if _, err := t.Get(ctx, key); err != nil {
+				return err
+			}
 			return store.ErrConflict
 		case err != nil:
 			return fmt.Errorf("delete %s/%s: %w", t.kv.Bucket(), key, err)
@@ -95,31 +100,72 @@ func (t *table) Delete(ctx context.Context, key string, revision uint64) error {
 }
 
 func (t *table) List(ctx context.Context, prefix string) ([]store.Record, error) {
-	filter := ">"
+	filter := jetstream.AllKeys
 	if i := strings.LastIndexByte(prefix, '.'); i >= 0 {
 		filter = prefix[:i] + ".>" // whole tokens are the server's to filter
 	}
-	w, err := t.kv.Watch(ctx, filter, jetstream.IgnoreDeletes())
-	if err != nil {
+	// A record that changes while they are listed comes again.
+	found := map[string]store.Record{}
+	errListed := errors.New("listed")
+	err := t.watch(ctx, filter, func(e jetstream.KeyValueEntry) error {
+		switch {
+		case e == nil: // everything that was there has been sent
+			return errListed
+		case !strings.HasPrefix(e.Key(), prefix):
+		case e.Operation() == jetstream.KeyValuePut:
+			found[e.Key()] = record(e)
+		default:
+			delete(found, e.Key())
+		}
+		return nil
+	})
+	if !errors.Is(err, errListed) {
 		return nil, fmt.Errorf("list %s: %w", t.kv.Bucket(), err)
 	}
-	defer w.Stop()
-	var found []store.Record
+	return slices.SortedFunc(maps.Values(found), func(a, b store.Record) int { return strings.Compare(a.Key, b.Key) }), nil
+}
+
+func (t *table) Watch(ctx context.Context, after uint64, tell func(store.Change)) error {
+	err := t.watch(ctx, jetstream.AllKeys, func(e jetstream.KeyValueEntry) error {
+		switch {
+		case e == nil || e.Revision() <= after:
+		case e.Operation() == jetstream.KeyValuePut:
+			tell(store.Change{Record: record(e)})
+		default:
+			tell(store.Change{Record: store.Record{Key: e.Key(), Revision: e.Revision()}, Removed: true})
+		}
+		return nil
+	}, jetstream.ResumeFromRevision(after+1))
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("watch %s: %w", t.kv.Bucket(), err)
+}
+
+// watch hands out entries, and nil after those that were there at the start,
+// until ctx ends or take returns an error.
+func (t *table) watch(ctx context.Context, filter string, take func(jetstream.KeyValueEntry) error, opts ...jetstream.WatchOpt) error {
+	w, err := t.kv.Watch(ctx, filter, opts...)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_ = w.Stop() // fails only if it has stopped
+		for range w.Updates() {
+			// What is on its way must not block those who send it.
+		}
+	}()
 	for {
 		select {
 		case e, open := <-w.Updates():
 			if !open {
-				return nil, fmt.Errorf("list %s: the listing broke off", t.kv.Bucket())
+				return errors.New("broken off")
 			}
-			if e == nil { // everything that was there has been sent
-				slices.SortFunc(found, func(a, b store.Record) int { return strings.Compare(a.Key, b.Key) })
-				return found, nil
-			}
-			if strings.HasPrefix(e.Key(), prefix) {
-				found = append(found, record(e))
+			if err := take(e); err != nil {
+				return err
 			}
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -132,28 +178,4 @@ func isConflict(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, jetstream.ErrKeyExists) ||
 		errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
-}
-
-func checkWrite(key string, value []byte) error {
-	if len(value) > store.MaxValue {
-		return fmt.Errorf("value of %s has %d bytes, the most is %d", key, len(value), store.MaxValue)
-	}
-	return checkKey(key)
-}
-
-func checkKey(key string) error {
-	if key == "" || len(key) > maxKey {
-		return fmt.Errorf("key has %d characters, want 1 to %d", len(key), maxKey)
-	}
-	if key[0] == '.' || key[len(key)-1] == '.' || strings.Contains(key, "..") {
-		return fmt.Errorf("key %q has an empty part", key)
-	}
-	for _, c := range []byte(key) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte("_=/.-", c) >= 0:
-		default:
-			return fmt.Errorf("key %q has the character %q, want letters, digits and _=/.-", key, c)
-		}
-	}
-	return nil
 }

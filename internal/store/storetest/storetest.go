@@ -140,6 +140,23 @@ func Run(t *testing.T, open Opener) {
 		}
 	})
 
+	t.Run("a watch tells of every change", func(t *testing.T) { testWatch(t, table) })
+
+	t.Run("a watch tells of a record whose time is over", func(t *testing.T) {
+		tab := table(t, "watch-ttl", store.TableConfig{TTL: time.Second})
+		w := startWatch(t, tab, 0)
+		rev, err := tab.Create(t.Context(), "k", []byte("v"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.want(t, fmt.Sprintf("k=v@%d", rev))
+		if c := w.next(t); c.Key != "k" || !c.Removed || c.Revision <= rev {
+			t.Errorf("got %+v, want k removed after %d", c, rev)
+		}
+	})
+
+	t.Run("listing while others write is of one moment", func(t *testing.T) { testListWhileWritten(t, table) })
+
 	t.Run("bad keys and too large values are refused", func(t *testing.T) {
 		tab := table(t, "bad", store.TableConfig{})
 		for _, k := range []string{"", ".a", "a.", "a..b", "a b", "a>", "a*", "ä", string(make([]byte, 300))} {
