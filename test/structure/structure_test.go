@@ -23,6 +23,7 @@ var layers = []layer{
 	{"wire", []string{"wire"}},
 	{"media", []string{"media", "wire"}},
 	{"store", []string{"store", "wire"}},
+	{"event", []string{"event", "store", "wire"}},
 	{"worker", []string{"wire"}},
 	{"listen", nil},
 	{"access", []string{"wire"}},

@@ -1,0 +1,142 @@
+package event
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A Record is an event in the journal.
+type Record struct {
+	Sequence uint64 // its place in the journal, from 1
+	Appended time.Time
+	Subject  string // events.<account>.<source>.<kind>.<subject>
+	Type     string
+	Notify   []string
+	Body     []byte // the envelope's JSON, as it was appended
+}
+
+// Account returns the account of the event.
+func (r Record) Account() string {
+	_, rest, _ := strings.Cut(r.Subject, ".")
+	account, _, _ := strings.Cut(rest, ".")
+	return account
+}
+
+// Envelope reads the Body.
+func (r Record) Envelope() (Envelope, error) {
+	var e Envelope
+	if err := json.Unmarshal(r.Body, &e); err != nil {
+		return Envelope{}, fmt.Errorf("read event %d: %w", r.Sequence, err)
+	}
+	return e, nil
+}
+
+func record(m *jetstream.RawStreamMsg) Record {
+	return Record{
+		Sequence: m.Sequence, Appended: m.Time, Subject: m.Subject,
+		Type: m.Header.Get(typeHeader), Notify: m.Header[notifyHeader], Body: m.Data,
+	}
+}
+
+func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
+
+// A Reader reads the events of one account, or of all, in order. Only one
+// goroutine may use it.
+type Reader struct {
+	journal *Journal
+	filter  string
+	next    uint64
+}
+
+// Read returns a Reader of the account's events, of all accounts if it is
+// empty, that begins with the first one whose sequence is from or more.
+func (j *Journal) Read(account string, from uint64) *Reader {
+	filter := subjectRoot + ".>"
+	if account != "" {
+		filter = subjectRoot + "." + account + ".>"
+	}
+	return &Reader{journal: j, filter: filter, next: max(from, 1)}
+}
+
+// Next returns the next event, and waits for it until ctx ends.
+func (r *Reader) Next(ctx context.Context) (Record, error) {
+	for {
+		grown := r.journal.growth() // before looking, so that nothing is missed
+		found, ok, err := r.journal.at(ctx, r.filter, r.next)
+		if err != nil {
+			return Record{}, err
+		}
+		if ok {
+			r.next = found.Sequence + 1
+			return found, nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return Record{}, context.Cause(ctx)
+		}
+	}
+}
+
+// At returns the first event of the subject, as in Record, whose sequence is
+// from or more; false says that there is none.
+func (j *Journal) At(ctx context.Context, subject string, from uint64) (Record, bool, error) {
+	return j.at(ctx, subject, from)
+}
+
+func (j *Journal) at(ctx context.Context, filter string, from uint64) (Record, bool, error) {
+	m, err := j.events.GetMsg(ctx, from, jetstream.WithGetMsgSubject(filter))
+	switch {
+	case isNotFound(err):
+		return Record{}, false, nil
+	case err != nil:
+		return Record{}, false, fmt.Errorf("read the journal of events: %w", err)
+	}
+	return record(m), true, nil
+}
+
+// Last returns the sequence of the newest event, 0 if there never was one.
+func (j *Journal) Last(ctx context.Context) (uint64, error) {
+	info, err := j.events.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the journal of events: %w", err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// Since returns the sequence of the first event that was appended at the time
+// or later; if there is none yet, the one the next event will have.
+func (j *Journal) Since(ctx context.Context, at time.Time) (uint64, error) {
+	last, err := j.Last(ctx)
+	if err != nil {
+		return 0, err
+	}
+	// The client has no call for this part of the direct get request.
+	ask, err := json.Marshal(struct {
+		Start time.Time `json:"start_time"`
+		Next  string    `json:"next_by_subj"`
+	}{at.UTC(), subjectRoot + ".>"})
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, diskLimit)
+	defer cancel()
+	answer, err := j.js.Conn().RequestWithContext(ctx, "$JS.API.DIRECT.GET."+streamName, ask)
+	if err != nil {
+		return 0, fmt.Errorf("find the events since %v: %w", at, err)
+	}
+	if answer.Header.Get("Status") == "404" {
+		return last + 1, nil
+	}
+	var found uint64
+	if _, err := fmt.Sscan(answer.Header.Get(nats.JSSequence), &found); err != nil {
+		return 0, fmt.Errorf("find the events since %v: got an answer without a sequence", at)
+	}
+	return found, nil
+}
