@@ -54,6 +54,7 @@ func New(cfg Config, meetings Meetings) *restjson.Service {
 		Operations:  s.operations(),
 		Invalid:     badRequest,
 		Failure:     "ServiceFailureException",
+		Forbidden:   "ForbiddenException",
 		ErrorBody:   restjson.ChimeErrorBody,
 		Answers: []restjson.Answer{
 			{Err: meeting.ErrNotFound, Status: http.StatusNotFound, Type: notFound},

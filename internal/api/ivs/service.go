@@ -54,6 +54,7 @@ func New(cfg Config, channels Channels) *restjson.Service {
 		Operations:  s.operations(),
 		Invalid:     validation,
 		Failure:     "InternalServerException",
+		Forbidden:   "AccessDeniedException",
 		ErrorBody:   errorBody,
 		Answers: []restjson.Answer{
 			{Err: channel.ErrNotFound, Status: http.StatusNotFound, Type: notFound},

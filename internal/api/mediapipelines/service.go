@@ -39,6 +39,7 @@ func New(connectors Connectors) *restjson.Service {
 		Operations:  s.operations(),
 		Invalid:     badRequest,
 		Failure:     "ServiceFailureException",
+		Forbidden:   "ForbiddenException",
 		ErrorBody:   restjson.ChimeErrorBody,
 		Answers: []restjson.Answer{
 			{Err: connector.ErrNotFound, Status: http.StatusNotFound, Type: "NotFoundException"},
