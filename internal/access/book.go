@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// LookEvery is how often a Book looks whether its file has changed, at most.
+// LookEvery is how often a Book looks whether its file has changed, at most,
+// while it knows the keys it is asked for.
 const LookEvery = time.Second / 2
 
 // A Book finds keys by their ids. It follows the file that they are in.
@@ -42,13 +43,18 @@ func Open(path string, log *slog.Logger) (*Book, error) {
 	return b, nil
 }
 
-// Find returns the key of the id, also an expired one. What `belfry keys` has
-// changed counts after LookEvery.
+// Find returns the key of the id, also an expired one. A key that was made just
+// now is found at once, one that was revoked until LookEvery has passed.
 func (b *Book) Find(id string) (Key, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.look(time.Now())
+	now := time.Now()
+	b.look(now, LookEvery)
 	k, ok := b.keys[id]
+	if !ok && b.failed == "" { // a file that is wrong is not read for every stranger
+		b.look(now, 0)
+		k, ok = b.keys[id]
+	}
 	return k, ok
 }
 
@@ -56,15 +62,15 @@ func (b *Book) Find(id string) (Key, bool) {
 func (b *Book) Owner() Key {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.look(time.Now())
+	b.look(time.Now(), LookEvery)
 	return b.owner
 }
 
-// look reads the file again if it has changed and nobody looked just now. A
-// file that cannot be read leaves the keys as they were. The caller holds the
-// mutex.
-func (b *Book) look(now time.Time) {
-	if now.Sub(b.looked) < LookEvery {
+// look reads the file again if it has changed, unless the last look was less
+// than the time ago. A file that cannot be read leaves the keys as they were.
+// The caller holds the mutex.
+func (b *Book) look(now time.Time, ago time.Duration) {
+	if now.Sub(b.looked) < ago {
 		return
 	}
 	b.looked = now

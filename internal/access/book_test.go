@@ -256,15 +256,14 @@ func TestBookFollows(t *testing.T) {
 		}
 		old := b.Owner()
 		k := create(t, path, Spec{})
-		if _, ok := b.Find(k.ID); ok {
-			t.Error("got the new key at once, want the file not to be looked at for every call")
-		}
-		time.Sleep(LookEvery)
 		if got, ok := b.Find(k.ID); !ok || !same(got, k) {
 			t.Errorf("got %v, want the new key", got)
 		}
 		if err := Revoke(path, old.ID, time.Now()); err != nil {
 			t.Fatal(err)
+		}
+		if _, ok := b.Find(old.ID); !ok {
+			t.Error("got the file looked at for every call, want it seldom")
 		}
 		time.Sleep(LookEvery)
 		if _, ok := b.Find(old.ID); ok {
@@ -290,6 +289,9 @@ func TestBookFollows(t *testing.T) {
 				time.Sleep(LookEvery)
 				if _, ok := b.Find(k.ID); !ok {
 					t.Error("got no key, want those of before")
+				}
+				if _, ok := b.Find("AKIANOBODY"); ok {
+					t.Error("got a key that nobody made")
 				}
 			}
 		}
