@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 )
 
 // Limits of an event.
@@ -121,6 +122,28 @@ func (e Event) check() error {
 		}
 	}
 	return nil
+}
+
+// message returns what is written to the stream.
+func (e Event) message() (*nats.Msg, error) {
+	if e.ID == "" {
+		e.ID = uuid.NewString()
+	}
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	body, err := e.envelope()
+	if err != nil {
+		return nil, err
+	}
+	m := &nats.Msg{Subject: e.subject(), Data: body, Header: nats.Header{nats.MsgIdHdr: {e.ID}, typeHeader: {e.Type}}}
+	if len(e.Notify) > 0 {
+		m.Header[notifyHeader] = e.Notify
+	}
+	return m, nil
 }
 
 // subject is where the event goes in the stream.

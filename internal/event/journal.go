@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -66,6 +65,8 @@ type Journal struct {
 	events, dead jetstream.Stream
 	log          *slog.Logger
 
+	batch sync.Mutex // held while a batch is being written
+
 	mu       sync.Mutex        // guards what follows
 	grown    chan struct{}     // closed at the next Append
 	appended map[string]uint64 // by source
@@ -85,7 +86,8 @@ func Open(ctx context.Context, conn *nats.Conn, cfg Config, log *slog.Logger) (*
 	j.events, err = js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: streamName, Subjects: []string{subjectRoot + ".>"},
 		MaxAge: cfg.MaxAge, MaxBytes: cfg.MaxBytes, Discard: jetstream.DiscardOld,
-		Storage: jetstream.FileStorage, AllowDirect: true, Duplicates: min(twiceWithin, cfg.MaxAge),
+		Storage: jetstream.FileStorage, AllowDirect: true, AllowAtomicPublish: true,
+		Duplicates: min(twiceWithin, cfg.MaxAge),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the journal of events: %w", err)
@@ -104,40 +106,35 @@ func Open(ctx context.Context, conn *nats.Conn, cfg Config, log *slog.Logger) (*
 // MaxAge is how long events are kept.
 func (j *Journal) MaxAge() time.Duration { return j.cfg.MaxAge }
 
-// Append records the event and returns when it is on disk. Once begun it does
-// not stop when ctx ends: what happened has happened. An event whose Append
-// failed may be appended again with the same ID within two minutes; it is
-// recorded once.
-func (j *Journal) Append(ctx context.Context, e Event) error {
-	if e.ID == "" {
-		e.ID = uuid.NewString()
-	}
-	if e.Time.IsZero() {
-		e.Time = time.Now()
-	}
-	if err := e.check(); err != nil {
-		return err
-	}
-	body, err := e.envelope()
-	if err != nil {
-		return err
-	}
-	msg := &nats.Msg{Subject: e.subject(), Data: body, Header: nats.Header{typeHeader: {e.Type}}}
-	if len(e.Notify) > 0 {
-		msg.Header[notifyHeader] = e.Notify
+// Append records the events in their order and returns when they are on disk.
+// If it fails, none or only the first ones may have been recorded. Once begun
+// it does not stop when ctx ends: what happened has happened. An event whose
+// Append failed may be appended again with the same ID within two minutes; it
+// is recorded once.
+func (j *Journal) Append(ctx context.Context, events ...Event) error {
+	messages := make([]*nats.Msg, len(events))
+	for i, e := range events {
+		m, err := e.message()
+		if err != nil {
+			return err
+		}
+		messages[i] = m
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), diskLimit)
 	defer cancel()
-	_, err = j.js.PublishMsg(ctx, msg, jetstream.WithMsgID(e.ID))
+	written, err := j.write(ctx, messages)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err != nil {
-		j.failed++
-		return fmt.Errorf("record the event %s of %s %s: %w", e.Type, e.Kind, e.Subject, err)
+	for _, e := range events[:written] {
+		j.appended[e.Source]++
 	}
-	j.appended[e.Source]++
 	close(j.grown)
 	j.grown = make(chan struct{})
+	if err != nil {
+		j.failed += uint64(len(events) - written)
+		e := events[written]
+		return fmt.Errorf("record the event %s of %s %s: %w", e.Type, e.Kind, e.Subject, err)
+	}
 	return nil
 }
 

@@ -66,10 +66,8 @@ func number(t testing.TB, r event.Record) int {
 
 func mustAppend(t testing.TB, j *event.Journal, events ...event.Event) {
 	t.Helper()
-	for _, e := range events {
-		if err := j.Append(t.Context(), e); err != nil {
-			t.Fatal(err)
-		}
+	if err := j.Append(t.Context(), events...); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -134,6 +132,29 @@ func TestOneIDIsRecordedOnce(t *testing.T) {
 	mustAppend(t, j, e, e, meetingEvent("m", "chime:MeetingEnded", 2))
 	if last, err := j.Last(t.Context()); last != 2 || err != nil {
 		t.Errorf("got %d events, %v, want 2", last, err)
+	}
+}
+
+func TestBatch(t *testing.T) {
+	j, _ := openJournal(t, t.TempDir(), event.Config{})
+	var events []event.Event
+	for n := range 1100 {
+		events = append(events, meetingEvent(fmt.Sprint("m", n%3), "chime:AttendeeAdded", n))
+	}
+	mustAppend(t, j, events[:20]...)
+	mustAppend(t, j, events[10:]...) // ten of them once more
+	reader := j.Read(account, 0)
+	for want := range events {
+		if r, err := reader.Next(t.Context()); err != nil || number(t, r) != want {
+			t.Fatalf("got %s, %v, want number %d", r.Body, err, want)
+		}
+	}
+	if last, err := j.Last(t.Context()); last != 1100 || err != nil {
+		t.Errorf("got %d events, %v, want 1100", last, err)
+	}
+	events[50].ID, events[50].Subject = "", "a.b"
+	if err := j.Append(t.Context(), events[40:60]...); !errors.Is(err, event.ErrInvalid) {
+		t.Errorf("got %v, want ErrInvalid", err)
 	}
 }
 

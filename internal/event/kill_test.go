@@ -57,13 +57,19 @@ func appendForever(dir string) error {
 				fmt.Sscanf(said, "number %d", &n)
 				n++
 			}
-			for ; ; n++ {
-				if err := j.Append(ctx, meetingEvent(id, fmt.Sprint("number ", n), n)); err != nil {
+			size := 1 + 19*(m%2) // every other one appends batches
+			for {
+				var events []event.Event
+				for range size {
+					events = append(events, meetingEvent(id, fmt.Sprint("number ", n), n))
+					n++
+				}
+				if err := j.Append(ctx, events...); err != nil {
 					failed <- err
 					return
 				}
 				mu.Lock()
-				fmt.Println(id, n)
+				fmt.Println(id, n-1)
 				mu.Unlock()
 			}
 		}()
