@@ -31,6 +31,7 @@ type aimd struct {
 	updated  time.Duration
 	lastDrop time.Duration
 	dropped  bool
+	spared   float64 // what it was before a silence, 0: none
 
 	// What the link can carry, by the rates at which queues have filled.
 	capacity float64 // bit/s, 0: unknown
@@ -114,8 +115,20 @@ func (a *aimd) probed(rate, most float64, at time.Duration) {
 
 // silence takes that nothing is heard of the client any more.
 func (a *aimd) silence(cut, least float64) {
+	if a.spared == 0 {
+		a.spared = a.current
+	}
 	a.current = max(a.current*cut, least)
 	a.hold, a.capacity = true, 0
+}
+
+// heard takes that the client is heard again, and whether it has received what
+// was sent meanwhile: then it was only busy, and the path is what it was.
+func (a *aimd) heard(whole bool) {
+	if whole {
+		a.current = max(a.current, a.spared)
+	}
+	a.spared = 0
 }
 
 // calm says whether probing would disturb nothing.

@@ -43,10 +43,19 @@ const (
 	// transport-wide feedback, until it is clear that it never will.
 	blindAfter = 2 * time.Second
 
-	// A client that has sent feedback and stops is likely to be unreachable.
-	silentAfter = 1500 * time.Millisecond
+	// A client that has sent feedback and stops is likely to be unreachable:
+	// one that is only busy seldom stops for so long.
+	silentAfter = 2500 * time.Millisecond
 	silentEvery = time.Second
 	silentCut   = 0.5
+
+	// silentLoss is which part more than usual of what was sent meanwhile may
+	// be lost if it was only busy after all.
+	silentLoss = 0.1
+
+	// forgetAfter is how long the estimate must have been all that is wanted
+	// until it no longer counts that the path was once too narrow.
+	forgetAfter = 15 * time.Second
 
 	// idleGrowth is by what the estimate grows with every probe for which
 	// there was nothing to send.
@@ -62,6 +71,7 @@ type Controller struct {
 	history history
 	groups  groups
 	trend   trend
+	queue   queue
 	rate    aimd  // delay-based
 	loss    lossy // loss-based
 	arrived meter // what the client has received
@@ -80,6 +90,9 @@ type Controller struct {
 	numbered   time.Duration // when the first packet with a number was sent
 	blind      bool          // the client tells nothing but what got lost
 	silentAt   time.Duration // the last cut for silence
+	silent     bool          // nothing was heard since then
+	narrow     bool          // the path was, for what is wanted
+	easySince  time.Duration // the estimate is all that is wanted
 }
 
 // New returns a controller that nothing was sent by yet.
@@ -115,11 +128,23 @@ func (c *Controller) estimate(at time.Duration) float64 {
 	return min(max(e, c.min), c.max)
 }
 
-// Congested says whether more was sent at some time than the client could
-// receive, or its REMB says that it can receive little. Until then the estimate
-// may only be low because nothing else was tried.
-func (c *Controller) Congested() bool {
-	return c.rate.dropped || c.loss.everLow || c.rembSeen || c.silentAt > 0
+// Congested says whether more was sent lately than the client could receive, or
+// its REMB says that it cannot receive what is wanted. Else the estimate may
+// only be low because nothing more was tried.
+func (c *Controller) Congested() bool { return c.narrow || c.silent }
+
+// judge follows whether the path is too narrow for what is wanted.
+func (c *Controller) judge(at time.Duration, estimate float64) {
+	full := c.rate.dropped && c.rate.lastDrop == at || c.loss.full ||
+		c.rembSeen && at-c.rembAt < staleREMB && c.remb < c.wanted
+	c.loss.full = false
+	switch {
+	case estimate < c.wanted:
+		c.narrow = c.narrow || full
+		c.easySince = at
+	case at-c.easySince >= forgetAfter:
+		c.narrow = false
+	}
 }
 
 // Loss returns which part of the packets gets lost whatever the rate, 0 to 1.
@@ -209,7 +234,7 @@ func (c *Controller) Padding(now time.Time) (size int, probing bool) {
 func (c *Controller) Tick(now time.Time) {
 	at := c.since(now)
 	if c.fed && c.history.waitingSince(at) > silentAfter+c.rtt && at-c.feedbackAt > silentAfter+c.rtt && at-c.silentAt >= silentEvery {
-		c.silentAt = at
+		c.silentAt, c.silent = at, true
 		c.rate.silence(silentCut, c.min)
 		c.trend.reset()
 		c.groups = groups{}
@@ -223,6 +248,7 @@ func (c *Controller) Tick(now time.Time) {
 	e := c.estimate(at)
 	c.pace.set(e, !c.rate.calm(at, c.rtt))
 	c.again.set(e)
+	c.judge(at, e)
 }
 
 // Feedback takes what the client says about when packets have arrived.
@@ -236,19 +262,23 @@ func (c *Controller) Feedback(f Feedback, now time.Time) {
 	usage := normal
 	overused := false
 	var newest int64
+	var told, missed int
 	f.each(func(seq uint16, got bool, arrival time.Duration) {
 		p, ok := c.history.report(seq, got)
 		if !ok {
 			return
 		}
 		newest = max(newest, p.seq)
+		told++
 		if !got {
+			missed++
 			c.probe.missed(p.cluster)
 			return
 		}
 		arrival = c.history.unwrap(arrival)
 		c.arrived.add(arrival, int(p.size))
-		c.probe.arrived(p.cluster, p.sent, arrival)
+		late := c.queue.add(p.sent, arrival)
+		c.probe.arrived(p, arrival, late)
 		if g, ok := c.groups.add(p.sent, arrival); ok {
 			usage = c.trend.add(g)
 			overused = overused || usage == over
@@ -256,6 +286,11 @@ func (c *Controller) Feedback(f Feedback, now time.Time) {
 	})
 	if overused {
 		usage = over
+	}
+	if !c.queue.stands() && c.loss.high == 0 {
+		// The client was busy, or the path jitters: sending less would not
+		// help. A short queue that overflows never stands, but loses packets.
+		usage, overused = normal, false
 	}
 	received, seen := c.arrived.rate()
 	if overused {
@@ -265,6 +300,12 @@ func (c *Controller) Feedback(f Feedback, now time.Time) {
 		}
 	}
 	received /= 1 - c.loss.inherent // what gets lost anyway counts as sent
+	if c.silent {
+		c.silent = false
+		whole := float64(missed) <= (c.loss.inherent+silentLoss)*float64(told)
+		c.rate.heard(whole)
+		c.narrow = c.narrow || !whole
+	}
 	c.rate.update(usage, received, seen, at, c.rtt)
 	c.rate.current = min(max(c.rate.current, c.min), c.max)
 	c.history.settle(newest, func(p sent, got bool) { c.loss.count(p, got) })

@@ -17,7 +17,8 @@ type link struct {
 	jitter   time.Duration // each packet is up to so much later
 	ordered  bool          // jitter does not reorder
 	rtt      time.Duration
-	depth    time.Duration // of the queue, at the capacity of the moment
+	depth    time.Duration                        // of the queue, at the capacity of the moment
+	detour   func(at time.Duration) time.Duration // what the way is longer by
 
 	backlog  float64 // bytes
 	drained  time.Duration
@@ -42,6 +43,9 @@ func (l *link) push(at time.Duration, size int) (arrives time.Duration, ok bool)
 		return 0, false
 	}
 	arrives = at + waits + time.Duration(float64(size)/rate*float64(time.Second)) + l.rtt/2
+	if l.detour != nil {
+		arrives += l.detour(at)
+	}
 	if l.jitter > 0 {
 		arrives += time.Duration(l.random.Int64N(int64(l.jitter)))
 	}
@@ -94,6 +98,11 @@ type run struct {
 	media    int
 	late     time.Duration // the longest way of a packet
 	deaf     bool          // no feedback arrives
+
+	stall func(at time.Duration) time.Duration // how long the client stops now
+	drain time.Duration                        // what the client takes to read a packet
+	free  time.Duration                        // when it reads the next one
+	drift float64                              // seconds per second that its clock is fast by
 }
 
 type arrival struct {
@@ -211,18 +220,27 @@ func (r *run) send(size int) {
 }
 
 func (r *run) deliver() {
+	if r.stall != nil {
+		if d := r.stall(r.at); d > 0 {
+			r.free = max(r.free, r.at+d)
+		}
+	}
 	kept := r.arriving[:0]
 	for _, a := range r.arriving {
+		if r.stall != nil {
+			a.at = max(a.at, r.free)
+		}
 		if a.at > r.at {
 			kept = append(kept, a)
 			continue
 		}
+		r.free = a.at + r.drain
 		r.received += a.n
 		r.late = max(r.late, a.at-r.sentAt[a.seq])
-		r.recorder.Record(2, a.seq, int64(a.at/time.Microsecond)+5_000_000)
+		r.recorder.Record(2, a.seq, int64(r.clock(a.at)/time.Microsecond))
 	}
 	r.arriving = kept
-	if r.at-r.told >= 100*time.Millisecond {
+	if r.at-r.told >= 100*time.Millisecond && (r.stall == nil || r.at >= r.free) {
 		r.told = r.at
 		for _, p := range r.recorder.BuildFeedbackPacket() {
 			b, err := p.Marshal()
@@ -242,6 +260,11 @@ func (r *run) deliver() {
 		}
 		r.replies = r.replies[1:]
 	}
+}
+
+// clock returns what the client's clock says.
+func (r *run) clock(at time.Duration) time.Duration {
+	return 5*time.Second + at + time.Duration(r.drift*float64(at))
 }
 
 func (r *run) estimate() float64 { return float64(r.c.Estimate(r.now())) }

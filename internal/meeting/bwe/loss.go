@@ -42,7 +42,7 @@ const (
 type lossy struct {
 	inherent float64
 	limit    float64 // bit/s, 0: none
-	everLow  bool    // a full link was found at some time
+	full     bool    // a full link was found just now
 
 	// The observation under way.
 	begun         bool
@@ -150,7 +150,7 @@ func (l *lossy) observe(share float64, n int, rate float64, at, rtt time.Duratio
 	}
 	switch {
 	case seen.share() > maxInherent:
-		l.everLow = true
+		l.full = true
 		l.lower(limitCut * delivered)
 	case !l.tested || at-l.testedAt >= again:
 		l.testing, l.testedAt, l.settle = true, at, at+rtt/4
@@ -176,7 +176,7 @@ func (l *lossy) conclude(at time.Duration) {
 	l.testing, l.tested, l.testedAt = false, true, at
 	slower := l.during.rate() < 0.95*l.before.rate()
 	if slower && l.during.share() < testStill*l.before.share() {
-		l.everLow = true
+		l.full = true
 		return // the limit helps
 	}
 	l.inherent = min(max(l.during.share(), l.inherent), maxInherent)

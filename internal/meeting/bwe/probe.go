@@ -19,6 +19,15 @@ const (
 	probeAgainMax = 5 * time.Second
 	probeEnough   = 1.05 // times what is wanted: an estimate above that is enough
 
+	// probeStop: a packet of a probe that is less late than one before it, by
+	// so much, shows that the client has stopped in between. A queue that a
+	// probe fills only grows.
+	probeStop = 15 * time.Millisecond
+	// probeRetry is how long the next probe waits for if that spoiled one, and
+	// probeRetries how often in a row it may.
+	probeRetry   = 300 * time.Millisecond
+	probeRetries = 5
+
 	// probeQueue is how long the queue that a probe fills may last.
 	probeQueue = 250 * time.Millisecond
 )
@@ -40,6 +49,13 @@ type prober struct {
 	n, lost           float64
 	origin, originArr time.Duration
 	sx, sy, sxx, sxy  float64
+
+	// For when that line says nothing, since the client has stopped.
+	got     int           // bytes
+	latest  time.Duration // how late a packet was at most
+	stopped bool
+	proven  float64 // bit/s that the path has carried at least
+	retries int
 
 	next    time.Duration // not before
 	backoff time.Duration
@@ -76,6 +92,7 @@ func (p *prober) tick(at time.Duration, estimate, wanted, most float64, calm boo
 	p.target = min(estimate*probeUp, max(wanted*probeWanted, estimate*1.2), most)
 	p.sending, p.began, p.bytes, p.count = true, at, 0, 0
 	p.n, p.lost, p.sx, p.sy, p.sxx, p.sxy = 0, 0, 0, 0, 0, 0
+	p.got, p.latest, p.stopped, p.proven = 0, 0, false, 0
 	return idle
 }
 
@@ -96,15 +113,22 @@ func (p *prober) sent(at time.Duration, size int) uint8 {
 	return p.id
 }
 
-// arrived takes a packet of a cluster.
-func (p *prober) arrived(cluster uint8, sentAt, arrived time.Duration) {
-	if cluster == 0 || cluster != p.id || !p.sending && !p.waiting {
+// arrived takes a packet, and how much longer its way was than the shortest.
+func (p *prober) arrived(k packet, arrived, late time.Duration) {
+	if k.cluster == 0 || k.cluster != p.id || !p.sending && !p.waiting {
 		return
 	}
 	if p.n == 0 {
-		p.origin, p.originArr = sentAt, arrived
+		p.origin, p.originArr = k.sent, arrived
 	}
-	x, y := (sentAt - p.origin).Seconds(), (arrived - p.originArr).Seconds()
+	p.latest = max(p.latest, late)
+	p.stopped = p.stopped || late < p.latest-probeStop
+	if took := k.sent - p.began; took >= probeTime/2 {
+		// Whenever the client has read it: by then all before it was through.
+		p.proven = max(p.proven, float64(p.got)*8/(took+late).Seconds())
+	}
+	p.got += int(k.size)
+	x, y := (k.sent - p.origin).Seconds(), (arrived - p.originArr).Seconds()
 	p.n++
 	p.sx += x
 	p.sy += y
@@ -151,7 +175,16 @@ func (p *prober) result(at, rtt time.Duration, inherent float64) (float64, bool)
 	if got := p.n / float64(p.count) / (1 - inherent); got < probeWhole {
 		rate *= got
 	}
+	if p.stopped {
+		rate = p.proven
+	}
 	rate = min(rate, p.target)
+	if p.stopped && rate < probeGood*p.target && p.retries < probeRetries {
+		p.retries++
+		p.next = at + probeRetry
+		return rate, true
+	}
+	p.retries = 0
 	if rate < probeGood*p.target {
 		p.failed(at)
 		rate *= 0.95 // the queue it left has to empty
