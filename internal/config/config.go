@@ -58,6 +58,7 @@ type Config struct {
 	Connector Connector `toml:"connector"`
 	Channel   Channel   `toml:"channel"`
 	Site      Site      `toml:"site"`
+	Events    Events    `toml:"events"`
 }
 
 // Log says what is logged and how.
@@ -144,6 +145,7 @@ func Default() Config {
 			Seats: 2, Lifetime: Duration{5 * time.Minute}, LatencyMode: "NORMAL", Resolution: "HD",
 			LiveTimeout: Duration{20 * time.Second}, AllowedOrigins: []string{"*"},
 		},
+		Events: defaultEvents(),
 	}
 }
 
@@ -188,6 +190,8 @@ func (c *Config) decode(text string) error {
 	return nil
 }
 
+var unmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+
 // settings returns the fields that can be set, by environment variable.
 func (c *Config) settings() map[string]reflect.Value {
 	found := map[string]reflect.Value{}
@@ -195,6 +199,9 @@ func (c *Config) settings() map[string]reflect.Value {
 	walk = func(v reflect.Value, prefix string) {
 		for f, fv := range v.Fields() {
 			name := prefix + strings.ToUpper(f.Tag.Get("toml"))
+			if fv.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct && !reflect.PointerTo(f.Type.Elem()).Implements(unmarshaler) {
+				continue // a list of tables does not fit a variable
+			}
 			if _, leaf := fv.Addr().Interface().(encoding.TextUnmarshaler); fv.Kind() == reflect.Struct && !leaf {
 				walk(fv, name+"_")
 			} else {
@@ -277,7 +284,7 @@ func (c Config) Check() error {
 	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		say("public_url", "%q is no http or https URL", c.PublicURL)
 	}
-	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
+	if !isAccount(c.Account) {
 		say("account", "%q is no account, want 12 digits", c.Account)
 	}
 	oneOf := func(setting, value string, allowed ...string) {
@@ -321,6 +328,7 @@ func (c Config) Check() error {
 			say(setting, "%v is less than 1s", d)
 		}
 	}
+	c.Events.check(say)
 	slices.SortFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(wrong...)
 }

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -75,5 +76,38 @@ func TestCheckNamesEverything(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want %q in it", err, want)
 		}
+	}
+}
+
+func TestWebhooks(t *testing.T) {
+	const first = "[[events.webhook]]\nname = \"a\"\nurl = \"https://u:p@a.example/?t=s3cret\"\nsecret = \"0123456789abcdef\"\n"
+	c, err := load(t, first+"[[events.webhook]]\nurl = \"http://b.example\"\nsecret = \"whsec_0123456789abcdef\"\n"+
+		"account = \"111122223333\"\ndetail_types = [\"x\", \"y\"]\narn = \"arn:aws:sqs:us-east-1:111122223333:q\"")
+	if err != nil || c.Check() != nil {
+		t.Fatalf("got %v, %v", err, c.Check())
+	}
+	if w := c.Events.Webhooks; len(w) != 2 || w[1].URL != "http://b.example" || len(w[1].DetailTypes) != 2 {
+		t.Errorf("got %d webhooks, want two", len(w))
+	}
+	if said := fmt.Sprintf("%v %+v", c, c); strings.Contains(said, "s3cret") || strings.Contains(said, "0123456789abcdef") {
+		t.Errorf("printing the settings shows a secret: %s", said)
+	}
+	if _, err := load(t, "", "BELFRY_EVENTS_WEBHOOK=x"); err == nil {
+		t.Error("BELFRY_EVENTS_WEBHOOK: got no error")
+	}
+
+	c.Events.Webhooks = append(c.Events.Webhooks, config.Webhook{Name: "a", URL: "ftp://u:s3cret@x", Secret: "short", Account: "1", ARN: "q"})
+	c.Events.NATS, c.Events.MaxClients, c.Events.RetryFor = "x", 0, c.Events.MaxAge
+	err = c.Check()
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	for _, want := range []string{"webhook[2].name", "webhook[2].url", "webhook[2].secret", "webhook[2].account", "webhook[2].arn", "events.nats", "events.max_clients", "events.retry_for"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("got %q, want %q in it", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), "short") {
+		t.Errorf("got %q, want no secret in it", err)
 	}
 }
