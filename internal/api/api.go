@@ -8,10 +8,7 @@
 package api
 
 import (
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -24,24 +21,26 @@ import (
 	"belfry.live/belfry/internal/api/ivs"
 	"belfry.live/belfry/internal/api/mediapipelines"
 	"belfry.live/belfry/internal/api/restjson"
-	"belfry.live/belfry/internal/wire/sigv4"
 )
 
 // Config says how the server is named to its clients and which requests it
 // takes.
 type Config struct {
-	Account        string           // 12 digits, of all callers
-	PublicURL      *url.URL         // http(s), under which clients reach signaling and playback
-	IngestEndpoint string           // bare host name, given to publishers
-	MediaAddress   string           // host:port of the WebRTC media, named in MediaPlacement
-	BasePath       string           // where the operations' paths begin; "" is the root
-	TrustProxy     bool             // the signed host is that of X-Forwarded-Host
-	Now            func() time.Time // nil: time.Now
-}
-
-// Keys knows the access keys that may call.
-type Keys interface {
-	Secret(accessKeyID string) (secret string, ok bool)
+	Account        string     // 12 digits, of keys that name none
+	PublicURL      *url.URL   // http(s), under which clients reach signaling and playback
+	IngestEndpoint string     // bare host name, given to publishers
+	MediaAddress   string     // host:port of the WebRTC media, named in MediaPlacement
+	BasePath       string     // where the operations' paths begin; "" is the root
+	TrustProxy     bool       // the signed host is that of X-Forwarded-Host
+	Region         string     // of all callers; "": the one that each signed for
+	Throttling     Throttling // "": Generous
+	// PageSecret seals page tokens; they outlive the process if it does. nil: a
+	// new one.
+	PageSecret *[32]byte
+	// Strict makes an error that an operation's row does not have a failure, for
+	// tests to meet; see restjson.Service.
+	Strict bool
+	Now    func() time.Time // nil: time.Now
 }
 
 // An API is an http.Handler for the three services.
@@ -49,6 +48,8 @@ type API struct {
 	cfg      Config
 	keys     Keys
 	services []*restjson.Service
+	throttle *throttle
+	retries  *retries
 	log      *slog.Logger
 }
 
@@ -58,7 +59,7 @@ func New(cfg Config, keys Keys, meetings chimemeetings.Meetings, connectors medi
 		cfg.Now = time.Now
 	}
 	cfg.BasePath = strings.Join(restjson.Segments(cfg.BasePath), "/")
-	return &API{
+	a := &API{
 		cfg: cfg, keys: keys, log: log,
 		services: []*restjson.Service{
 			chimemeetings.New(chimemeetings.Config{
@@ -69,8 +70,20 @@ func New(cfg Config, keys Keys, meetings chimemeetings.Meetings, connectors medi
 				PublicURL: cfg.PublicURL, IngestEndpoint: cfg.IngestEndpoint,
 			}, channels),
 		},
+		throttle: newThrottle(cfg.Throttling),
+		retries:  newRetries(),
 	}
+	for _, s := range a.services {
+		s.Strict = cfg.Strict
+		if cfg.PageSecret != nil {
+			s.Pages = restjson.NewPages(*cfg.PageSecret)
+		}
+	}
+	return a
 }
+
+// Services returns the tables of the services. They are not to be changed.
+func (a *API) Services() []*restjson.Service { return a.services }
 
 // Claims says whether the request is meant for these services: it is signed as
 // AWS clients sign, or its path is one of an operation's.
@@ -102,38 +115,78 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.serveForm(w, r, requestID)
 		return
 	}
-	service, call, ok := a.find(r)
-	if !ok {
+	found, query := a.find(r)
+	if len(found) == 0 {
 		unknown(w, r)
 		return
 	}
-	caller, body, refusal := a.authenticate(r, service)
+	// Services that have the same route are signed for alike.
+	signer, body, refusal := a.authenticate(r, found[0].service)
 	if refusal != nil {
+		found[0].service.Fail(w, refusal, requestID)
+		return
+	}
+	caller := a.caller(signer)
+	if a.cfg.Region != "" {
+		caller.Region = a.cfg.Region
+	}
+	service, call, input := choose(found, query, body)
+	if refusal := a.throttle.admit(service, call.Operation, caller, time.Now()); refusal != nil {
 		service.Fail(w, refusal, requestID)
 		return
 	}
-	if err := service.Serve(w, r, call, caller, body, requestID); err != nil && r.Context().Err() == nil {
-		a.log.Error("API call failed", "request", requestID, "err", err)
+	if refusal := service.Permit(call, caller, input); refusal != nil {
+		service.Fail(w, refusal, requestID)
+		return
+	}
+	serve := func(w http.ResponseWriter) {
+		if err := service.Serve(r.Context(), w, call, caller, input, requestID); err != nil && (r.Context().Err() == nil || !call.Operation.ReadOnly()) {
+			a.log.Error("API call failed", "request", requestID, "err", err)
+		}
+	}
+	if key, ok := retryOf(r, call.Operation, caller, body); ok {
+		a.retries.once(r.Context(), w, key, time.Now(), serve)
+	} else {
+		serve(w)
 	}
 }
 
-// find returns the operation the request asks for.
-func (a *API) find(r *http.Request) (*restjson.Service, restjson.Call, bool) {
-	path, query := target(r)
+// A candidate is an operation that the request may ask for, as far as its
+// method, path and query tell.
+type candidate struct {
+	service *restjson.Service
+	call    restjson.Call
+}
+
+// find returns the operations that have the request's route, one to a service,
+// and its query.
+func (a *API) find(r *http.Request) (found []candidate, query url.Values) {
+	path, text := target(r)
 	path, ok := a.withoutBase(path)
 	if !ok {
-		return nil, restjson.Call{}, false
+		return nil, nil
 	}
-	values, err := url.ParseQuery(query)
+	query, err := url.ParseQuery(text)
 	if err != nil {
-		return nil, restjson.Call{}, false
+		return nil, nil
 	}
 	for _, s := range a.services {
-		if call, ok := s.Find(r.Method, path, values); ok {
-			return s, call, true
+		if call, ok := s.Find(r.Method, path, query); ok {
+			found = append(found, candidate{s, call})
 		}
 	}
-	return nil, restjson.Call{}, false
+	return found, query
+}
+
+// choose returns the candidate whose service owns what the request is about.
+// The first one has to say what is wrong if none does.
+func choose(found []candidate, query url.Values, body []byte) (*restjson.Service, restjson.Call, restjson.Input) {
+	for _, c := range found {
+		if input := c.call.Read(query, body); len(found) == 1 || c.call.IsOwned(c.service, input) {
+			return c.service, c.call, input
+		}
+	}
+	return found[0].service, found[0].call, found[0].call.Read(query, body)
 }
 
 // withoutBase takes the configured base path off the front.
@@ -153,61 +206,6 @@ func target(r *http.Request) (path, query string) {
 	}
 	path, query, _ = strings.Cut(uri, "?")
 	return path, query
-}
-
-// authenticate reads the body and finds out who signed the request.
-func (a *API) authenticate(r *http.Request, s *restjson.Service) (restjson.Caller, []byte, *restjson.Error) {
-	header := r.Header.Get("Authorization")
-	if header == "" {
-		return restjson.Caller{}, nil, restjson.Errorf(http.StatusForbidden, "MissingAuthenticationTokenException",
-			"Missing Authentication Token: the request has no Authorization header")
-	}
-	auth, err := sigv4.Parse(header)
-	if err != nil {
-		return restjson.Caller{}, nil, signatureError(err)
-	}
-	if auth.Service != s.SigningName {
-		return restjson.Caller{}, nil, restjson.Errorf(http.StatusForbidden, "InvalidSignatureException",
-			"Credential should be scoped to service %q, it is to %q", s.SigningName, auth.Service)
-	}
-	secret, ok := a.keys.Secret(auth.AccessKeyID)
-	if !ok {
-		return restjson.Caller{}, nil, restjson.Errorf(http.StatusForbidden, "UnrecognizedClientException",
-			"The security token included in the request is invalid: no access key %q", auth.AccessKeyID)
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, restjson.MaxBody))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return restjson.Caller{}, nil, restjson.Errorf(http.StatusRequestEntityTooLarge, s.Invalid,
-			"the body has more than %d bytes", restjson.MaxBody)
-	}
-	if err != nil {
-		return restjson.Caller{}, nil, restjson.Errorf(http.StatusBadRequest, s.Invalid, "the body cannot be read: %v", err)
-	}
-	path, query := target(r)
-	err = auth.Verify(sigv4.Request{
-		Method: r.Method, Path: path, Query: query,
-		Host: a.host(r), Header: r.Header, BodyHash: sha256.Sum256(body),
-	}, secret, a.cfg.Now())
-	if err != nil {
-		return restjson.Caller{}, nil, signatureError(err)
-	}
-	return restjson.Caller{AccessKeyID: auth.AccessKeyID, Account: a.cfg.Account, Region: auth.Region}, body, nil
-}
-
-// host returns the host the client signed.
-func (a *API) host(r *http.Request) string {
-	if forwarded := r.Header.Get("X-Forwarded-Host"); a.cfg.TrustProxy && forwarded != "" {
-		return forwarded
-	}
-	return r.Host
-}
-
-func signatureError(err error) *restjson.Error {
-	kind := "InvalidSignatureException"
-	if errors.Is(err, sigv4.ErrIncomplete) {
-		kind = "IncompleteSignatureException"
-	}
-	return &restjson.Error{Status: http.StatusForbidden, Type: kind, Message: err.Error()}
 }
 
 // unknown answers a request that is no operation of any service, in a form

@@ -186,11 +186,11 @@ func (s *service) listAttendees(ctx context.Context, c restjson.Caller, in listA
 		return listAttendeesOutput{}, err
 	}
 	all = slices.DeleteFunc(all, func(a meeting.Attendee) bool { return reserved(a.ExternalUserID) })
-	page, next, err := restjson.Page(all, func(a meeting.Attendee) string {
+	page, next, err := restjson.Page(c, "attendees of "+string(m.ID), restjson.Sorted(all, func(a meeting.Attendee) string {
 		return fmt.Sprintf("%020d %s", a.Created.UnixNano(), a.ID)
-	}, "attendees of "+string(m.ID), in.NextToken, cmp.Or(in.MaxResults, defaultPage))
+	}), in.NextToken, cmp.Or(in.MaxResults, defaultPage))
 	if err != nil {
-		return listAttendeesOutput{}, invalid("NextToken: %v", err)
+		return listAttendeesOutput{}, err
 	}
 	out := listAttendeesOutput{Attendees: []attendeeShape{}, NextToken: next}
 	for _, a := range page {

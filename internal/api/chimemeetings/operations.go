@@ -15,23 +15,27 @@ func (s *service) operations() []restjson.Operation {
 		{
 			Name: "CreateMeeting", Method: http.MethodPost, Path: "/meetings", Status: http.StatusOK,
 			Input: meetingMembers,
-			Do:    restjson.Do(s.createMeeting),
+			Class: restjson.A, Errors: []string{conflict, limitExceeded},
+			Do: restjson.Do(s.createMeeting),
 		},
 		{
 			Name: "CreateMeetingWithAttendees", Method: http.MethodPost, Path: "/meetings", Query: "create-attendees", Status: http.StatusOK,
 			Input: append(meetingMembers[:len(meetingMembers):len(meetingMembers)],
 				restjson.Required("Attendees", restjson.List(attendeeItem, 1, 20))),
+			Class: restjson.A, Errors: []string{conflict, limitExceeded},
 			Do: restjson.Do(s.createMeetingWithAttendees),
 		},
 		{
 			Name: "GetMeeting", Method: http.MethodGet, Path: "/meetings/{MeetingId}", Status: http.StatusOK,
 			Input: []restjson.Member{meetingID},
-			Do:    restjson.Do(s.getMeeting),
+			Class: restjson.A, Errors: []string{notFound},
+			Do: restjson.Do(s.getMeeting),
 		},
 		{
 			Name: "DeleteMeeting", Method: http.MethodDelete, Path: "/meetings/{MeetingId}", Status: http.StatusNoContent,
 			Input: []restjson.Member{meetingID},
-			Do:    restjson.Act(s.deleteMeeting),
+			Class: restjson.A, Errors: []string{notFound},
+			Do: restjson.Act(s.deleteMeeting),
 		},
 		{
 			Name: "CreateAttendee", Method: http.MethodPost, Path: "/meetings/{MeetingId}/attendees", Status: http.StatusOK,
@@ -40,17 +44,20 @@ func (s *service) operations() []restjson.Operation {
 				restjson.Required("ExternalUserId", externalID),
 				restjson.Optional("Capabilities", attendeeCapabilities),
 			},
+			Class: restjson.A, Errors: []string{notFound, unprocessable, limitExceeded},
 			Do: restjson.Do(s.createAttendee),
 		},
 		{
 			Name: "BatchCreateAttendee", Method: http.MethodPost, Path: "/meetings/{MeetingId}/attendees", Query: "batch-create", Status: http.StatusOK,
 			Input: []restjson.Member{meetingID, restjson.Required("Attendees", restjson.List(attendeeItem, 1, 100))},
-			Do:    restjson.Do(s.batchCreateAttendee),
+			Class: restjson.A, Errors: []string{notFound, unprocessable, limitExceeded},
+			Do: restjson.Do(s.batchCreateAttendee),
 		},
 		{
 			Name: "GetAttendee", Method: http.MethodGet, Path: "/meetings/{MeetingId}/attendees/{AttendeeId}", Status: http.StatusOK,
 			Input: []restjson.Member{meetingID, attendeeID},
-			Do:    restjson.Do(s.getAttendee),
+			Class: restjson.A, Errors: []string{notFound},
+			Do: restjson.Do(s.getAttendee),
 		},
 		{
 			Name: "ListAttendees", Method: http.MethodGet, Path: "/meetings/{MeetingId}/attendees", Status: http.StatusOK,
@@ -59,12 +66,14 @@ func (s *service) operations() []restjson.Operation {
 				restjson.Query("next-token", "NextToken", restjson.String(0, 4096)),
 				restjson.Query("max-results", "MaxResults", restjson.Integer(1, 100)),
 			},
+			Class: restjson.A, Errors: []string{notFound},
 			Do: restjson.Do(s.listAttendees),
 		},
 		{
 			Name: "DeleteAttendee", Method: http.MethodDelete, Path: "/meetings/{MeetingId}/attendees/{AttendeeId}", Status: http.StatusNoContent,
 			Input: []restjson.Member{meetingID, attendeeID},
-			Do:    restjson.Act(s.deleteAttendee),
+			Class: restjson.A, Errors: []string{notFound},
+			Do: restjson.Act(s.deleteAttendee),
 		},
 	}
 }

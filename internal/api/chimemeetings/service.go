@@ -37,6 +37,8 @@ const (
 	badRequest    = "BadRequestException"
 	notFound      = "NotFoundException"
 	limitExceeded = "LimitExceededException"
+	conflict      = "ConflictException"
+	unprocessable = "UnprocessableEntityException"
 )
 
 type service struct {
@@ -52,10 +54,31 @@ func New(cfg Config, meetings Meetings) *restjson.Service {
 		Name:        "chime",
 		Title:       "Amazon Chime SDK Meetings",
 		Operations:  s.operations(),
-		Invalid:     badRequest,
-		Failure:     "ServiceFailureException",
-		Forbidden:   "ForbiddenException",
-		ErrorBody:   restjson.ChimeErrorBody,
+		Types: map[string]int{
+			badRequest:                    http.StatusBadRequest,
+			limitExceeded:                 http.StatusBadRequest,
+			"TooManyTagsException":        http.StatusBadRequest,
+			"UnauthorizedException":       http.StatusUnauthorized,
+			"ForbiddenException":          http.StatusForbidden,
+			notFound:                      http.StatusNotFound,
+			"ResourceNotFoundException":   http.StatusNotFound,
+			conflict:                      http.StatusConflict,
+			unprocessable:                 http.StatusUnprocessableEntity,
+			"ThrottlingException":         http.StatusTooManyRequests,
+			"ServiceFailureException":     http.StatusInternalServerError,
+			"ServiceUnavailableException": http.StatusServiceUnavailable,
+		},
+		Common: []string{
+			badRequest, "UnauthorizedException", "ForbiddenException", "ThrottlingException",
+			"ServiceFailureException", "ServiceUnavailableException",
+		},
+		Invalid:   badRequest,
+		Denied:    "ForbiddenException",
+		Throttled: "ThrottlingException",
+		Rate:      restjson.Rate{PerSecond: 10, Burst: 20},
+		Owns:      owns,
+		Failure:   "ServiceFailureException",
+		ErrorBody: restjson.ChimeErrorBody,
 		Answers: []restjson.Answer{
 			{Err: meeting.ErrNotFound, Status: http.StatusNotFound, Type: notFound},
 			{Err: meeting.ErrAttendeeNotFound, Status: http.StatusNotFound, Type: notFound},
@@ -65,6 +88,12 @@ func New(cfg Config, meetings Meetings) *restjson.Service {
 			{Err: meeting.ErrPrimary, Status: http.StatusBadRequest, Type: badRequest},
 		},
 	}
+}
+
+// owns says whether the ARN is a meeting's, in either of the forms that are
+// written.
+func owns(arn string) bool {
+	return strings.Contains(arn, ":meeting/") || strings.Contains(arn, ":meeting:")
 }
 
 // lookup finds a meeting of the caller's account and region: one made in

@@ -165,7 +165,7 @@ func (s *service) deleteChannel(ctx context.Context, c restjson.Caller, in chann
 func (s *service) listChannels(ctx context.Context, c restjson.Caller, in listChannelsInput) (listChannelsOutput, error) {
 	// No channel refers to any of these.
 	references := []string{in.FilterByRecordingConfigurationARN, in.FilterByPlaybackRestrictionPolicyARN, in.FilterByAdConfigurationARN}
-	filters := slices.DeleteFunc(append(references, in.FilterByName), func(f string) bool { return f == "" })
+	filters := slices.DeleteFunc(append(slices.Clone(references), in.FilterByName), func(f string) bool { return f == "" })
 	if len(filters) > 1 {
 		return listChannelsOutput{}, restjson.Errorf(http.StatusConflict, conflict, "at most one filter may be given, got %d", len(filters))
 	}
@@ -176,11 +176,11 @@ func (s *service) listChannels(ctx context.Context, c restjson.Caller, in listCh
 	if len(filters) == 1 {
 		all = slices.DeleteFunc(all, func(ch channel.Channel) bool { return in.FilterByName == "" || ch.Name != in.FilterByName })
 	}
-	page, next, err := restjson.Page(all, func(ch channel.Channel) string {
+	page, next, err := restjson.Page(c, fmt.Sprintf("channels %q", append(references, in.FilterByName)), restjson.Sorted(all, func(ch channel.Channel) string {
 		return fmt.Sprintf("%020d %s", ch.Created.UnixNano(), ch.ID)
-	}, "channels of "+c.Account+" in "+c.Region, in.NextToken, cmp.Or(in.MaxResults, defaultChannels))
+	}), in.NextToken, cmp.Or(in.MaxResults, defaultChannels))
 	if err != nil {
-		return listChannelsOutput{}, invalid("nextToken: %v", err)
+		return listChannelsOutput{}, err
 	}
 	out := listChannelsOutput{Channels: []channelSummary{}, NextToken: next}
 	for _, ch := range page {

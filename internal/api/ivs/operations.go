@@ -29,12 +29,14 @@ func (s *service) operations() []restjson.Operation {
 				restjson.Optional("containerFormat", restjson.Enum("TS", "FRAGMENTED_MP4")),
 				restjson.Optional("adConfigurationArn", arnOrEmpty("ad-configuration")),
 			},
+			Class: restjson.A, Errors: []string{notFound, pending, quotaExceeded},
 			Do: restjson.Do(s.createChannel),
 		},
 		{
 			Name: "GetChannel", Method: http.MethodPost, Path: "/GetChannel", Status: http.StatusOK,
 			Input: []restjson.Member{restjson.Required("arn", arnOf("channel"))},
-			Do:    restjson.Do(s.getChannel),
+			Class: restjson.A, Errors: []string{notFound},
+			Do: restjson.Do(s.getChannel),
 		},
 		{
 			Name: "ListChannels", Method: http.MethodPost, Path: "/ListChannels", Status: http.StatusOK,
@@ -46,17 +48,20 @@ func (s *service) operations() []restjson.Operation {
 				restjson.Optional("nextToken", pageToken),
 				restjson.Optional("maxResults", restjson.Integer(1, 100)),
 			},
+			Class: restjson.A, Errors: []string{conflict},
 			Do: restjson.Do(s.listChannels),
 		},
 		{
 			Name: "DeleteChannel", Method: http.MethodPost, Path: "/DeleteChannel", Status: http.StatusNoContent,
 			Input: []restjson.Member{restjson.Required("arn", arnOf("channel"))},
-			Do:    restjson.Act(s.deleteChannel),
+			Class: restjson.A, Errors: []string{notFound, pending, conflict},
+			Do: restjson.Act(s.deleteChannel),
 		},
 		{
 			Name: "GetStreamKey", Method: http.MethodPost, Path: "/GetStreamKey", Status: http.StatusOK,
 			Input: []restjson.Member{restjson.Required("arn", arnOf("stream-key"))},
-			Do:    restjson.Do(s.getStreamKey),
+			Class: restjson.A, Errors: []string{notFound},
+			Do: restjson.Do(s.getStreamKey),
 		},
 		{
 			Name: "ListStreamKeys", Method: http.MethodPost, Path: "/ListStreamKeys", Status: http.StatusOK,
@@ -65,17 +70,20 @@ func (s *service) operations() []restjson.Operation {
 				restjson.Optional("nextToken", pageToken),
 				restjson.Optional("maxResults", restjson.Integer(1, 50)),
 			},
+			Class: restjson.A, Errors: []string{notFound},
 			Do: restjson.Do(s.listStreamKeys),
 		},
 		{
 			Name: "GetStream", Method: http.MethodPost, Path: "/GetStream", Status: http.StatusOK,
 			Input: []restjson.Member{restjson.Required("channelArn", arnOf("channel"))},
-			Do:    restjson.Do(s.getStream),
+			Class: restjson.A, Errors: []string{notFound, notBroadcasting},
+			Do: restjson.Do(s.getStream),
 		},
 		{
 			Name: "StopStream", Method: http.MethodPost, Path: "/StopStream", Status: http.StatusOK,
 			Input: []restjson.Member{restjson.Required("channelArn", arnOf("channel"))},
-			Do:    restjson.Do(s.stopStream),
+			Class: restjson.A, Errors: []string{notFound, notBroadcasting, streamUnavailable},
+			Do: restjson.Do(s.stopStream),
 		},
 	}
 }

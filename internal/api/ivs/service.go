@@ -34,9 +34,16 @@ type Config struct {
 
 // Error types of the service.
 const (
-	validation = "ValidationException"
-	notFound   = "ResourceNotFoundException"
-	conflict   = "ConflictException"
+	validation        = "ValidationException"
+	notFound          = "ResourceNotFoundException"
+	conflict          = "ConflictException"
+	quotaExceeded     = "ServiceQuotaExceededException"
+	notBroadcasting   = "ChannelNotBroadcasting"
+	throttling        = "ThrottlingException"
+	internal          = "InternalServerException"
+	unavailable       = "ServiceUnavailable"
+	streamUnavailable = "StreamUnavailable"
+	pending           = "PendingVerification"
 )
 
 type service struct {
@@ -52,16 +59,32 @@ func New(cfg Config, channels Channels) *restjson.Service {
 		Name:        "ivs",
 		Title:       "Amazon Interactive Video Service, low-latency streaming",
 		Operations:  s.operations(),
-		Invalid:     validation,
-		Failure:     "InternalServerException",
-		Forbidden:   "AccessDeniedException",
-		ErrorBody:   errorBody,
+		Types: map[string]int{
+			validation:              http.StatusBadRequest,
+			quotaExceeded:           http.StatusPaymentRequired,
+			"AccessDeniedException": http.StatusForbidden,
+			pending:                 http.StatusForbidden,
+			notFound:                http.StatusNotFound,
+			notBroadcasting:         http.StatusNotFound,
+			conflict:                http.StatusConflict,
+			throttling:              http.StatusTooManyRequests,
+			internal:                http.StatusInternalServerError,
+			unavailable:             http.StatusServiceUnavailable,
+			streamUnavailable:       http.StatusServiceUnavailable,
+		},
+		Common:    []string{validation, "AccessDeniedException"},
+		Invalid:   validation,
+		Denied:    "AccessDeniedException",
+		Throttled: throttling,
+		Rate:      restjson.Rate{PerSecond: 5, Burst: 5},
+		Failure:   internal,
+		ErrorBody: errorBody,
 		Answers: []restjson.Answer{
 			{Err: channel.ErrNotFound, Status: http.StatusNotFound, Type: notFound},
 			{Err: channel.ErrKeyNotFound, Status: http.StatusNotFound, Type: notFound},
-			{Err: channel.ErrNotBroadcasting, Status: http.StatusNotFound, Type: "ChannelNotBroadcasting"},
+			{Err: channel.ErrNotBroadcasting, Status: http.StatusNotFound, Type: notBroadcasting},
 			{Err: channel.ErrLive, Status: http.StatusConflict, Type: conflict},
-			{Err: channel.ErrTooMany, Status: http.StatusPaymentRequired, Type: "ServiceQuotaExceededException"},
+			{Err: channel.ErrTooMany, Status: http.StatusPaymentRequired, Type: quotaExceeded},
 		},
 	}
 }

@@ -83,10 +83,10 @@ func (s *service) listStreamKeys(ctx context.Context, c restjson.Caller, in list
 	if err != nil {
 		return listStreamKeysOutput{}, err
 	}
-	page, next, err := restjson.Page(all, func(k channel.StreamKey) string { return string(k.ID) },
-		"stream keys of "+string(ch.ID), in.NextToken, cmp.Or(in.MaxResults, defaultStreamKeys))
+	page, next, err := restjson.Page(c, "stream keys of "+string(ch.ID),
+		restjson.Sorted(all, func(k channel.StreamKey) string { return string(k.ID) }), in.NextToken, cmp.Or(in.MaxResults, defaultStreamKeys))
 	if err != nil {
-		return listStreamKeysOutput{}, invalid("nextToken: %v", err)
+		return listStreamKeysOutput{}, err
 	}
 	out := listStreamKeysOutput{StreamKeys: []streamKeySummary{}, NextToken: next}
 	for _, k := range page {

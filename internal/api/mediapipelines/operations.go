@@ -20,12 +20,14 @@ func (s *service) operations() []restjson.Operation {
 				restjson.Optional("ClientRequestToken", restjson.String(2, 64).Matching(`[-_a-zA-Z0-9]*`, "letters, digits, - and _")),
 				restjson.Optional("Tags", restjson.List(tag, 1, 200)),
 			},
+			Class: restjson.A, Errors: []string{limitExceeded},
 			Do: restjson.Do(s.createLiveConnector),
 		},
 		{
 			Name: "GetMediaPipeline", Method: http.MethodGet, Path: "/sdk-media-pipelines/{MediaPipelineId}", Status: http.StatusOK,
 			Input: []restjson.Member{pipelineID},
-			Do:    restjson.Do(s.getPipeline),
+			Class: restjson.A, Errors: []string{notFound},
+			Do: restjson.Do(s.getPipeline),
 		},
 		{
 			Name: "ListMediaPipelines", Method: http.MethodGet, Path: "/sdk-media-pipelines", Status: http.StatusOK,
@@ -33,12 +35,14 @@ func (s *service) operations() []restjson.Operation {
 				restjson.Query("next-token", "NextToken", restjson.String(0, 4096)),
 				restjson.Query("max-results", "MaxResults", restjson.Integer(1, 100)),
 			},
+			Class: restjson.A, Errors: []string{limitExceeded},
 			Do: restjson.Do(s.listPipelines),
 		},
 		{
 			Name: "DeleteMediaPipeline", Method: http.MethodDelete, Path: "/sdk-media-pipelines/{MediaPipelineId}", Status: http.StatusNoContent,
 			Input: []restjson.Member{pipelineID},
-			Do:    restjson.Act(s.deletePipeline),
+			Class: restjson.A, Errors: []string{notFound, conflict},
+			Do: restjson.Act(s.deletePipeline),
 		},
 	}
 }

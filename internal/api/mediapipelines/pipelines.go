@@ -236,11 +236,11 @@ func (s *service) listPipelines(ctx context.Context, c restjson.Caller, in listI
 	if err != nil {
 		return listOutput{}, err
 	}
-	page, next, err := restjson.Page(all, func(p connector.Pipeline) string {
+	page, next, err := restjson.Page(c, "pipelines", restjson.Sorted(all, func(p connector.Pipeline) string {
 		return fmt.Sprintf("%020d %s", p.Created.UnixNano(), p.ID)
-	}, "pipelines of "+c.Account+" in "+c.Region, in.NextToken, cmp.Or(in.MaxResults, defaultPage))
+	}), in.NextToken, cmp.Or(in.MaxResults, defaultPage))
 	if err != nil {
-		return listOutput{}, invalid("NextToken: %v", err)
+		return listOutput{}, err
 	}
 	out := listOutput{MediaPipelines: []pipelineSummary{}, NextToken: next}
 	for _, p := range page {

@@ -6,6 +6,7 @@ package mediapipelines
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"belfry.live/belfry/internal/api/restjson"
 	"belfry.live/belfry/internal/connector"
@@ -23,6 +24,8 @@ type Connectors interface {
 const (
 	badRequest    = "BadRequestException"
 	limitExceeded = "ResourceLimitExceededException"
+	notFound      = "NotFoundException"
+	conflict      = "ConflictException"
 )
 
 type service struct {
@@ -37,12 +40,30 @@ func New(connectors Connectors) *restjson.Service {
 		Name:        "chime",
 		Title:       "Amazon Chime SDK Media Pipelines",
 		Operations:  s.operations(),
-		Invalid:     badRequest,
-		Failure:     "ServiceFailureException",
-		Forbidden:   "ForbiddenException",
-		ErrorBody:   restjson.ChimeErrorBody,
+		Types: map[string]int{
+			badRequest:                    http.StatusBadRequest,
+			limitExceeded:                 http.StatusBadRequest,
+			"UnauthorizedClientException": http.StatusUnauthorized,
+			"ForbiddenException":          http.StatusForbidden,
+			notFound:                      http.StatusNotFound,
+			conflict:                      http.StatusConflict,
+			"ThrottledClientException":    http.StatusTooManyRequests,
+			"ServiceFailureException":     http.StatusInternalServerError,
+			"ServiceUnavailableException": http.StatusServiceUnavailable,
+		},
+		Common: []string{
+			badRequest, "UnauthorizedClientException", "ForbiddenException", "ThrottledClientException",
+			"ServiceFailureException", "ServiceUnavailableException",
+		},
+		Invalid:   badRequest,
+		Denied:    "ForbiddenException",
+		Throttled: "ThrottledClientException",
+		Rate:      restjson.Rate{PerSecond: 10, Burst: 20},
+		Owns:      owns,
+		Failure:   "ServiceFailureException",
+		ErrorBody: restjson.ChimeErrorBody,
 		Answers: []restjson.Answer{
-			{Err: connector.ErrNotFound, Status: http.StatusNotFound, Type: "NotFoundException"},
+			{Err: connector.ErrNotFound, Status: http.StatusNotFound, Type: notFound},
 			{Err: connector.ErrMeetingNotFound, Status: http.StatusBadRequest, Type: badRequest},
 			{Err: connector.ErrMeetingTaken, Status: http.StatusBadRequest, Type: limitExceeded},
 			{Err: connector.ErrTooMany, Status: http.StatusBadRequest, Type: limitExceeded},
@@ -50,6 +71,9 @@ func New(connectors Connectors) *restjson.Service {
 		},
 	}
 }
+
+// owns says whether the ARN is of a pipeline or of what belongs to pipelines.
+func owns(arn string) bool { return strings.Contains(arn, ":media-") }
 
 // invalid is the answer to a request whose members contradict each other or
 // mean nothing.

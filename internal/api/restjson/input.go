@@ -5,41 +5,73 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net/http"
+	"net/url"
 )
 
-// input gathers the operation's members from path, query and body, and checks
-// them against the table.
-func (c Call) input(r *http.Request, body []byte) (Document, error) {
-	object := map[string]any{}
+// An Input is what a request brought, gathered but not checked.
+type Input struct {
+	document Document
+	err      error // with the body
+}
+
+// Read gathers the operation's members from path, query and body.
+func (c Call) Read(query url.Values, body []byte) Input {
+	in := Input{document: Document{}}
 	if c.Operation.hasBody() {
-		var err error
-		if object, err = parseObject(body); err != nil {
-			return nil, err
+		object, err := parseObject(body)
+		if err != nil {
+			in.err = err
+		} else {
+			in.document = object
 		}
 	}
-	query := r.URL.Query()
 	for _, m := range c.Operation.Input {
 		if value, ok := c.path[m.Name]; ok {
-			object[m.Name] = value
+			in.document[m.Name] = value
 		}
 		if m.Query == "" {
 			continue
 		}
-		delete(object, m.Name)
-		if query.Get(m.Query) != "" {
-			object[m.Name] = fromText(m.Shape, query.Get(m.Query))
+		delete(in.document, m.Name)
+		if query.Get(m.Query) != "" || len(query[m.Query]) > 1 {
+			in.document[m.Name] = fromText(m.Shape, query[m.Query])
 		}
 	}
-	return members(c.Operation.Input, "", object)
+	return in
 }
 
-// fromText gives a query parameter the JSON type that its shape wants.
-func fromText(s Shape, text string) any {
-	if _, ok := s.(integer); ok {
-		return json.Number(text)
+// IsOwned says whether the request is the service's, where others have the same
+// route.
+func (c Call) IsOwned(s *Service, in Input) bool {
+	return c.Operation.Shared == "" || s.Owns == nil || s.Owns(in.document.Text(c.Operation.Shared))
+}
+
+// check holds the input against the table.
+func (in Input) check(op *Operation) (Document, error) {
+	if in.err != nil {
+		return nil, in.err
 	}
-	return text
+	return members(op.Input, "", in.document)
+}
+
+// fromText gives a query parameter, which may come several times, the JSON type
+// that its shape wants.
+func fromText(s Shape, texts []string) any {
+	switch s := s.(type) {
+	case integer:
+		return json.Number(texts[0])
+	case boolean:
+		if b, ok := map[string]bool{"true": true, "false": false}[texts[0]]; ok {
+			return b
+		}
+	case list:
+		items := make([]any, len(texts))
+		for i, text := range texts {
+			items[i] = fromText(s.of, []string{text})
+		}
+		return items
+	}
+	return texts[0]
 }
 
 // parseObject reads a body, which must be one JSON object or nothing at all.

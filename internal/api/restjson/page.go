@@ -2,34 +2,110 @@ package restjson
 
 import (
 	"cmp"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
 	"encoding/base64"
-	"fmt"
+	"iter"
 	"slices"
 	"strings"
 )
 
-// Page cuts the page out of items that begins after the token and has at most
-// size items. Items come in the order of their keys, which must differ; list
-// names what is listed, so that no other list takes its tokens. The next token
-// is "" on the last page. A page goes on at the right place even if the item
-// it would begin after has gone.
-func Page[T any](items []T, key func(T) string, list, token string, size int) (page []T, next string, err error) {
-	slices.SortFunc(items, func(a, b T) int { return cmp.Compare(key(a), key(b)) })
+// maxPosition is the longest position in a list that a token holds, in bytes;
+// IVS's tokens have at most 1,024 characters.
+const maxPosition = 700
+
+// Pages seals the tokens that lists give out. A token is a position in one
+// list, encrypted, and good for that list alone, of one account and region and
+// with the filters that it was given out for.
+type Pages struct{ aead cipher.AEAD }
+
+// NewPages returns a Pages whose tokens are good wherever the secret is the
+// same.
+func NewPages(secret [32]byte) *Pages {
+	block, err := aes.NewCipher(secret[:])
+	if err != nil {
+		panic("restjson: " + err.Error()) // a key of 32 bytes is one
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic("restjson: " + err.Error())
+	}
+	return &Pages{aead}
+}
+
+// newPages returns a Pages with a secret that nobody else has.
+func newPages() *Pages {
+	var secret [32]byte
+	_, _ = rand.Read(secret[:]) // it never fails
+	return NewPages(secret)
+}
+
+func (p *Pages) seal(list, position string) string {
+	return base64.RawURLEncoding.EncodeToString(p.aead.Seal(nil, nil, []byte(position), []byte(list)))
+}
+
+func (p *Pages) open(list, token string) (position string, ok bool) {
+	sealed, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return "", false
+	}
+	text, err := p.aead.Open(nil, nil, sealed, []byte(list))
+	return string(text), err == nil
+}
+
+// A tokenError is about a token that no page of the list gave out.
+type tokenError struct{ token string }
+
+func (e *tokenError) Error() string {
+	return "no earlier page of this list, in this region and with these filters, gave out this token" + Text{}.show(e.token)
+}
+
+// Page cuts a page of at most size items out of a list, and returns the token
+// of the next one, "" after the last. The list's name has its filters in it:
+// no other list, and no other account or region, takes the token. After yields
+// the items behind a position ("": all of them) in the list's order, each with
+// its own position, which differ; an item that has gone meanwhile does not make
+// a page skip others. An error of Page is answered as it is.
+func Page[T any](c Caller, list string, after func(position string) iter.Seq2[string, T], token string, size int) (page []T, next string, err error) {
+	list = strings.Join([]string{c.Account, c.Region, list}, "\x00")
+	position := ""
 	if token != "" {
-		text, err := base64.URLEncoding.DecodeString(token)
-		after, ok := strings.CutPrefix(string(text), list+"\n")
-		if err != nil || !ok {
-			return nil, "", fmt.Errorf("%q is no token of this list", token)
+		var ok bool
+		if position, ok = c.pages.open(list, token); !ok {
+			return nil, "", &tokenError{token}
 		}
-		first, found := slices.BinarySearchFunc(items, after, func(item T, k string) int { return cmp.Compare(key(item), k) })
-		if found {
-			first++
+	}
+	for at, item := range after(position) {
+		if len(page) == size {
+			return page, c.pages.seal(list, position), nil
 		}
-		items = items[first:]
+		if len(at) > maxPosition {
+			panic("restjson: a position in " + list + " that no token has room for")
+		}
+		page, position = append(page, item), at
 	}
-	if len(items) <= size {
-		return items, "", nil
+	return page, "", nil
+}
+
+// Sorted lets Page list items by their key, which must differ.
+func Sorted[T any](items []T, key func(T) string) func(position string) iter.Seq2[string, T] {
+	slices.SortFunc(items, func(a, b T) int { return cmp.Compare(key(a), key(b)) })
+	return func(position string) iter.Seq2[string, T] {
+		first := 0
+		if position != "" {
+			var found bool
+			first, found = slices.BinarySearchFunc(items, position, func(item T, k string) int { return cmp.Compare(key(item), k) })
+			if found {
+				first++
+			}
+		}
+		return func(yield func(string, T) bool) {
+			for _, item := range items[first:] {
+				if !yield(key(item), item) {
+					return
+				}
+			}
+		}
 	}
-	next = base64.URLEncoding.EncodeToString([]byte(list + "\n" + key(items[size-1])))
-	return items[:size], next, nil
 }

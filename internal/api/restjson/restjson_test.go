@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,10 +20,20 @@ var errGone = errors.New("the thing is gone")
 // answers with its input as the table left it.
 var echo = &Service{
 	SigningName: "echo",
-	Invalid:     "BadRequestException",
-	Failure:     "ServiceFailureException",
-	ErrorBody:   ChimeErrorBody,
-	Answers:     []Answer{{errGone, http.StatusNotFound, "NotFoundException"}},
+	Name:        "echo",
+	Types: map[string]int{
+		"BadRequestException":     http.StatusBadRequest,
+		"ForbiddenException":      http.StatusForbidden,
+		"NotFoundException":       http.StatusNotFound,
+		"ConflictException":       http.StatusConflict,
+		"ServiceFailureException": http.StatusInternalServerError,
+	},
+	Common:    []string{"NotFoundException"},
+	Invalid:   "BadRequestException",
+	Denied:    "ForbiddenException",
+	Failure:   "ServiceFailureException",
+	ErrorBody: ChimeErrorBody,
+	Answers:   []Answer{{errGone, http.StatusNotFound, "NotFoundException"}},
 	Operations: []Operation{
 		{
 			Name: "Echo", Method: http.MethodPut, Path: "/things/{ThingId}/echo", Query: "echo", Status: http.StatusCreated,
@@ -38,12 +49,14 @@ var echo = &Service{
 				Optional("Tags", Map(String(1, 3).Matching(`[a-z]*`, "small letters"), String(0, 3), 2)),
 				Query("max-results", "MaxResults", Integer(1, 100)),
 				Query("next-token", "NextToken", String(1, 4)),
+				Query("key", "Keys", List(String(1, 3), 0, 2)),
 			},
 			Do: Handler{call: func(_ context.Context, _ Caller, in Document) (any, error) { return in, nil }},
 		},
 		{
 			Name: "Remove", Method: http.MethodDelete, Path: "/things/{ThingId}", Status: http.StatusNoContent,
-			Input: []Member{Required("ThingId", String(1, 36))},
+			Input:  []Member{Required("ThingId", String(1, 36))},
+			Errors: []string{"ConflictException"},
 			Do: Act(func(_ context.Context, _ Caller, in struct{ ThingId string }) error {
 				switch in.ThingId {
 				case "gone":
@@ -52,6 +65,10 @@ var echo = &Service{
 					return errors.New("a text that is none of the client's business")
 				case "busy":
 					return Errorf(http.StatusConflict, "ConflictException", "%s is busy", in.ThingId)
+				case "wrong status":
+					return Errorf(http.StatusBadRequest, "ConflictException", "%s is busy", in.ThingId)
+				case "unknown type":
+					return Errorf(http.StatusTeapot, "TeapotException", "short and stout")
 				}
 				return nil
 			}),
@@ -62,9 +79,7 @@ var echo = &Service{
 // call sends a request to the service, past authentication.
 func call(t testing.TB, method, target, body string) *httptest.ResponseRecorder {
 	t.Helper()
-	r := httptest.NewRequest(method, "/", nil)
 	path, query, _ := strings.Cut(target, "?")
-	r.URL.RawQuery = query
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +90,7 @@ func call(t testing.TB, method, target, body string) *httptest.ResponseRecorder 
 		w.WriteHeader(http.StatusTeapot) // no operation
 		return w
 	}
-	_ = echo.Serve(w, r, c, Caller{}, []byte(body), "id")
+	_ = echo.Serve(t.Context(), w, c, Caller{}, c.Read(values, []byte(body)), "id")
 	return w
 }
 
@@ -86,6 +101,8 @@ func TestInput(t *testing.T) {
 		{"path", target, `{"Name":"ab"}`, `{"Name":"ab","ThingId":"a/b"}`},
 		{"doubled slashes", "//things//x/echo?operation=echo", `{"Name":"ab"}`, `{"Name":"ab","ThingId":"x"}`},
 		{"query", target + "&max-results=7&next-token=t", `{"Name":"ab"}`, `{"MaxResults":7,"Name":"ab","NextToken":"t","ThingId":"a/b"}`},
+		{"a parameter that comes twice", target + "&key=b&key=a%20c", `{"Name":"ab"}`, `{"Keys":["b","a c"],"Name":"ab","ThingId":"a/b"}`},
+		{"a parameter that comes once", target + "&key=a%20c", `{"Name":"ab"}`, `{"Keys":["a c"],"Name":"ab","ThingId":"a/b"}`},
 		{"empty query values are absent", target + "&max-results=&next-token=", `{"Name":"ab"}`, `{"Name":"ab","ThingId":"a/b"}`},
 		{"a member of the query does not come in the body", target, `{"Name":"ab","MaxResults":"x"}`, `{"Name":"ab","ThingId":"a/b"}`},
 		{"a member of the path does not come in the body", target, `{"Name":"ab","ThingId":"z"}`, `{"Name":"ab","ThingId":"a/b"}`},
@@ -182,6 +199,103 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// What an operation's row and the service's types do not have is reported. It
+// is answered all the same, but to tests.
+func TestUnlistedAnswers(t *testing.T) {
+	for _, c := range []struct {
+		thing, kind string
+		status      int
+		says        string
+	}{
+		{"wrong status", "ConflictException", http.StatusBadRequest, "status 400, its type has 409"},
+		{"unknown type", "TeapotException", http.StatusTeapot, "its row does not list the answer TeapotException"},
+	} {
+		for _, strict := range []bool{false, true} {
+			s := &Service{
+				Types: echo.Types, Common: echo.Common, Invalid: echo.Invalid, Denied: echo.Denied, Failure: echo.Failure,
+				ErrorBody: echo.ErrorBody, Operations: echo.Operations, Strict: strict,
+			}
+			found, _ := s.Find(http.MethodDelete, "/things/"+url.PathEscape(c.thing), nil)
+			w := httptest.NewRecorder()
+			err := s.Serve(t.Context(), w, found, Caller{}, found.Read(nil, nil), "id")
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: got %v reported, want %q", c.thing, err, c.says)
+			}
+			kind, status := c.kind, c.status
+			if strict {
+				kind, status = "ServiceFailureException", http.StatusInternalServerError
+			}
+			checkError(t, w, status, kind, "")
+		}
+	}
+}
+
+// What a policy forbids is refused before anything is said of the members.
+func TestPermit(t *testing.T) {
+	found, _ := echo.Find(http.MethodDelete, "/things/x", nil)
+	found.Operation.Resource = func(_ Caller, d Document) string { return "arn:" + d.Text("ThingId") }
+	defer func() { found.Operation.Resource = nil }()
+	var asked []string
+	c := Caller{May: func(action, resource string) error {
+		asked = append(asked, action+" "+resource)
+		if resource != "arn:x" {
+			return errors.New("no")
+		}
+		return nil
+	}}
+	if err := echo.Permit(found, c, found.Read(nil, nil)); err != nil {
+		t.Errorf("got %v, want it allowed", err)
+	}
+	other, _ := echo.Find(http.MethodDelete, "/things/"+strings.Repeat("y", 99), nil)
+	if err := echo.Permit(other, c, other.Read(nil, nil)); err == nil || err.Type != "ForbiddenException" || err.Status != http.StatusForbidden {
+		t.Errorf("got %v, want ForbiddenException", err)
+	}
+	put, _ := echo.Find(http.MethodPut, "/things/x/echo", url.Values{"operation": {"echo"}})
+	if err := echo.Permit(put, c, put.Read(nil, []byte("no JSON"))); err == nil {
+		t.Error("got no error, want one")
+	}
+	if err := echo.Permit(put, Caller{}, put.Read(nil, nil)); err != nil {
+		t.Errorf("without a policy: got %v, want it allowed", err)
+	}
+	want := []string{"echo:Remove arn:x", "echo:Remove arn:" + strings.Repeat("y", 99), "echo:Echo *"}
+	if !slices.Equal(asked, want) {
+		t.Errorf("got %q asked, want %q", asked, want)
+	}
+}
+
+// An operation that changes something goes on without its client.
+func TestChangesOutliveTheClient(t *testing.T) {
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	var ended error
+	var limited bool
+	handler := Act(func(ctx context.Context, _ Caller, _ struct{}) error {
+		ended = ctx.Err()
+		_, limited = ctx.Deadline()
+		return nil
+	})
+	for name, want := range map[string]error{"UpdateThing": nil, "GetThing": context.Canceled} {
+		s := &Service{ErrorBody: ChimeErrorBody, Operations: []Operation{{Name: name, Method: http.MethodGet, Path: "/thing", Status: http.StatusOK, Do: handler}}}
+		found, _ := s.Find(http.MethodGet, "/thing", nil)
+		if err := s.Serve(gone, httptest.NewRecorder(), found, Caller{}, found.Read(nil, nil), "id"); err != nil {
+			t.Error(err)
+		}
+		if !errors.Is(ended, want) || limited != (want == nil) {
+			t.Errorf("%s: got its context ended by %v, with a limit: %t; want %v", name, ended, limited, want)
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "", time.Millisecond: "1", time.Second: "1", 1500 * time.Millisecond: "2"} {
+		w := httptest.NewRecorder()
+		echo.Fail(w, &Error{Status: http.StatusConflict, Type: "ConflictException", RetryAfter: d}, "id")
+		if got := w.Header().Get("Retry-After"); got != want {
+			t.Errorf("after %v: got Retry-After %q, want %q", d, got, want)
+		}
+	}
+}
+
 func TestRoutes(t *testing.T) {
 	for _, c := range []struct{ method, target string }{
 		{http.MethodPut, "/things/x/echo"},                  // without the operation
@@ -203,41 +317,6 @@ func TestRoutes(t *testing.T) {
 		if got := echo.Claims(path); got != want {
 			t.Errorf("claims %s: got %t, want %t", path, got, want)
 		}
-	}
-}
-
-func TestPage(t *testing.T) {
-	self := func(s string) string { return s }
-	all := func() []string { return []string{"d", "b", "a", "c", "e"} }
-	var got []string
-	token := ""
-	for range 3 {
-		page, next, err := Page(all(), self, "letters", token, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, strings.Join(page, ""))
-		token = next
-	}
-	if want := "ab cd e"; strings.Join(got, " ") != want || token != "" {
-		t.Errorf("got pages %q and token %q, want %q and none", got, token, want)
-	}
-
-	_, token, _ = Page(all(), self, "letters", "", 2)
-	page, _, err := Page([]string{"a", "d", "e"}, self, "letters", token, 2) // b has gone
-	if err != nil || strings.Join(page, "") != "de" {
-		t.Errorf("got %q (%v), want the page to go on with d", page, err)
-	}
-	for _, wrong := range []string{"x", "!", token + "x"} {
-		if _, _, err := Page(all(), self, "letters", wrong, 2); err == nil {
-			t.Errorf("token %q: got no error, want one", wrong)
-		}
-	}
-	if _, _, err := Page(all(), self, "numbers", token, 2); err == nil {
-		t.Error("token of another list: got no error, want one")
-	}
-	if page, next, err := Page(nil, self, "letters", "", 2); len(page) != 0 || next != "" || err != nil {
-		t.Errorf("of nothing: got %q %q (%v), want nothing", page, next, err)
 	}
 }
 

@@ -13,16 +13,45 @@ type Call struct {
 	path      map[string]string // by member name, unescaped
 }
 
+// A place is what the paths of an operation have in common, as far as it is
+// looked up; a route is that with the method and the query.
+type (
+	place struct {
+		first    string // segment
+		segments int
+	}
+	route struct {
+		method, query string
+		place
+	}
+)
+
+// index makes the service's routes.
+func (s *Service) index() {
+	s.routes, s.claims = map[route][]*Operation{}, map[place][]*Operation{}
+	if s.Pages == nil {
+		s.Pages = newPages()
+	}
+	for i := range s.Operations {
+		op := &s.Operations[i]
+		op.segments = Segments(op.Path)
+		p := place{op.segments[0], len(op.segments)}
+		r := route{op.Method, op.Query, p}
+		s.routes[r] = append(s.routes[r], op)
+		s.claims[p] = append(s.claims[p], op)
+	}
+}
+
 // Find returns the service's operation for the request's method, its path
 // (escaped as sent, without a query) and its query.
 func (s *Service) Find(method, path string, query url.Values) (Call, bool) {
+	s.once.Do(s.index)
 	segments := Segments(path)
-	for i := range s.Operations {
-		op := &s.Operations[i]
-		if op.Method != method || op.Query != query.Get("operation") {
-			continue
-		}
-		if members, ok := match(op.Path, segments); ok {
+	if len(segments) == 0 {
+		return Call{}, false
+	}
+	for _, op := range s.routes[route{method, query.Get("operation"), place{segments[0], len(segments)}}] {
+		if members, ok := match(op.segments, segments); ok {
 			return Call{op, members}, true
 		}
 	}
@@ -31,9 +60,13 @@ func (s *Service) Find(method, path string, query url.Values) (Call, bool) {
 
 // Claims says whether the path is one of the service's, whatever the method.
 func (s *Service) Claims(path string) bool {
+	s.once.Do(s.index)
 	segments := Segments(path)
-	for i := range s.Operations {
-		if _, ok := match(s.Operations[i].Path, segments); ok {
+	if len(segments) == 0 {
+		return false
+	}
+	for _, op := range s.claims[place{segments[0], len(segments)}] {
+		if _, ok := match(op.segments, segments); ok {
 			return true
 		}
 	}
@@ -46,14 +79,11 @@ func Segments(path string) []string {
 	return strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
 }
 
-// match holds the segments against a pattern and returns those in braces.
-func match(pattern string, segments []string) (map[string]string, bool) {
+// match holds the segments against as many of a pattern and returns those in
+// braces.
+func match(pattern, segments []string) (map[string]string, bool) {
 	var members map[string]string
-	want := Segments(pattern)
-	if len(want) != len(segments) {
-		return nil, false
-	}
-	for i, p := range want {
+	for i, p := range pattern {
 		name, isMember := strings.CutPrefix(p, "{")
 		switch {
 		case isMember:

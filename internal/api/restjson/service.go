@@ -97,9 +97,10 @@ type Caller struct {
 	AccessKeyID string
 	Account     string // 12 digits; with Region, whose resources there are
 	Region      string // of the credential scope: 1 to 64 of [a-z0-9-]
-	// May says whether the caller's policy allows the action (chime:CreateMeeting)
-	// on the resource, an ARN or "*"; nil: everything.
-	May func(action, resource string) bool
+	// May returns an error, in words for the caller, if its policy does not allow
+	// the action (chime:CreateMeeting) on the resource, an ARN or "*". nil:
+	// everything is allowed.
+	May func(action, resource string) error
 
 	pages *Pages
 }
@@ -109,7 +110,7 @@ func (op *Operation) ReadOnly() bool {
 	return slices.ContainsFunc([]string{"Get", "List", "BatchGet"}, func(verb string) bool { return strings.HasPrefix(op.Name, verb) })
 }
 
-// May says whether the operation may answer with the error type.
+// may says whether the operation may answer with the error type.
 func (s *Service) may(op *Operation, kind string) bool {
 	return slices.Contains(op.Errors, kind) || slices.Contains(s.Common, kind) ||
 		kind == s.Invalid || kind == s.Denied || kind == s.Throttled || kind == s.Failure

@@ -30,6 +30,12 @@ func Query(parameter, name string, s Shape) Member {
 	return Member{Name: name, Query: parameter, Shape: s}
 }
 
+// RequiredQuery is a member that must come as the query parameter. A shape that
+// is a list takes a parameter that comes several times.
+func RequiredQuery(parameter, name string, s Shape) Member {
+	return Member{Name: name, Required: true, Query: parameter, Shape: s}
+}
+
 // A Shape says what a value may be. It returns the value as a Document keeps
 // it, or an error that names the member, the limit and the value.
 type Shape interface {

@@ -1,0 +1,82 @@
+package restjson
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+)
+
+// A Handler does what an operation is for.
+type Handler struct {
+	// call returns nil for an empty body.
+	call   func(ctx context.Context, c Caller, input Document) (output any, err error)
+	output reflect.Type // of a success; nil: none
+	refuse *Error       // all it ever answers
+}
+
+// Output is the type of what a success answers with, as package encoding/json
+// writes it; nil: its body is empty.
+func (h Handler) Output() reflect.Type { return h.output }
+
+// Refusal is the error that a handler made by Refuse answers with; nil: it does
+// more than that.
+func (h Handler) Refusal() *Error { return h.refuse }
+
+// Do makes a handler of a function with an input of its own type, to whose
+// fields the members are decoded as package encoding/json does it.
+func Do[In, Out any](f func(context.Context, Caller, In) (Out, error)) Handler {
+	call := func(ctx context.Context, c Caller, input Document) (any, error) {
+		var in In
+		if err := input.decode(&in); err != nil {
+			return nil, err
+		}
+		out, err := f(ctx, c, in)
+		if err != nil {
+			return nil, err
+		}
+		return out, nil
+	}
+	return Handler{call: call, output: reflect.TypeFor[Out]()}
+}
+
+// Act makes a handler of a function that answers with an empty body.
+func Act[In any](f func(context.Context, Caller, In) error) Handler {
+	return Handler{call: func(ctx context.Context, c Caller, input Document) (any, error) {
+		var in In
+		if err := input.decode(&in); err != nil {
+			return nil, err
+		}
+		return nil, f(ctx, c, in)
+	}}
+}
+
+// Refuse makes a handler that answers every well-formed request with the error.
+func Refuse(status int, kind, format string, args ...any) Handler {
+	refusal := Errorf(status, kind, format, args...)
+	return Handler{
+		call:   func(context.Context, Caller, Document) (any, error) { return nil, refusal },
+		refuse: refusal,
+	}
+}
+
+// A Document is an input: what came in path, query and body. Past its table,
+// objects are map[string]any with known members only, none of them null.
+type Document map[string]any
+
+// Text is the member's value; "" if it is absent or no string.
+func (d Document) Text(member string) string {
+	s, _ := d[member].(string)
+	return s
+}
+
+func (d Document) decode(into any) error {
+	text, err := json.Marshal(d)
+	if err == nil {
+		err = json.Unmarshal(text, into)
+	}
+	if err != nil {
+		return fmt.Errorf("the operation's table and its input type differ: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package restjson
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// MaxTime is how long an operation that changes something may take. It goes on
+// when its client has gone, so that a line that is cut leaves nothing half done.
+const MaxTime = 30 * time.Second
+
+// Permit refuses what the caller's policy does not allow.
+func (s *Service) Permit(call Call, c Caller, in Input) *Error {
+	if c.May == nil {
+		return nil
+	}
+	op := call.Operation
+	action, resource := s.Name+":"+op.Name, "*"
+	if op.Resource != nil {
+		resource = op.Resource(c, in.document)
+	}
+	if err := c.May(action, resource); err != nil {
+		return &Error{Status: http.StatusForbidden, Type: s.Denied, Message: err.Error()}
+	}
+	return nil
+}
+
+// Serve runs the operation and answers. It returns what the server's log should
+// have: the error behind an answer of status 500, or that an answer is none
+// that clients know of this operation.
+func (s *Service) Serve(ctx context.Context, w http.ResponseWriter, call Call, c Caller, in Input, requestID string) error {
+	op := call.Operation
+	document, err := in.check(op)
+	if err != nil {
+		s.Fail(w, s.invalid(err), requestID)
+		return nil
+	}
+	if !op.ReadOnly() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), MaxTime)
+		defer cancel()
+	}
+	c.pages = s.Pages
+	output, err := op.Do.call(ctx, c, document)
+	if err == nil {
+		write(w, op.Status, output)
+		return nil
+	}
+	answer := s.answer(op, err)
+	problem := s.unlisted(op, answer)
+	switch {
+	case problem != nil && s.Strict:
+		answer = s.failure()
+	case problem == nil && answer.Status == http.StatusInternalServerError:
+		problem = err
+	}
+	s.Fail(w, answer, requestID)
+	if problem != nil {
+		return fmt.Errorf("%s: %w", op.Name, problem)
+	}
+	return nil
+}
+
+// unlisted says what is wrong with an answer that the operation's row or the
+// service's table of types does not have.
+func (s *Service) unlisted(op *Operation, e *Error) error {
+	switch status, known := s.Types[e.Type]; {
+	case !s.may(op, e.Type):
+		return fmt.Errorf("its row does not list the answer %w", e)
+	case !known:
+		return fmt.Errorf("the service has no error type of the answer %w", e)
+	case status != e.Status:
+		return fmt.Errorf("the answer %w has status %d, its type has %d", e, e.Status, status)
+	}
+	return nil
+}
+
+// Fail answers with an error in the service's form.
+func (s *Service) Fail(w http.ResponseWriter, e *Error, requestID string) {
+	w.Header().Set("X-Amzn-ErrorType", e.Type)
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", e.retryAfter())
+	}
+	write(w, e.Status, s.ErrorBody(e, requestID))
+}
+
+// write answers with v as JSON, or with an empty body if v is nil.
+func write(w http.ResponseWriter, status int, v any) {
+	if v == nil {
+		w.WriteHeader(status)
+		return
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic("restjson: output that is no JSON: " + err.Error())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(text) // the client has gone if this fails
+}
