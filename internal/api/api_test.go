@@ -44,15 +44,6 @@ func TestUnknownKey(t *testing.T) {
 	checkError(t, err, http.StatusForbidden, "UnrecognizedClientException", "AKIASOMEBODYELSE")
 }
 
-// A session token is of no use here, but one that is left over from elsewhere
-// does no harm.
-func TestSessionToken(t *testing.T) {
-	s, _ := start(t)
-	cfg := s.AWS()
-	cfg.Credentials = credentials.NewStaticCredentialsProvider(apiserver.AccessKeyID, apiserver.Secret, "left//over+token==")
-	newClients(cfg).newMeeting(t)
-}
-
 func TestClockSkew(t *testing.T) {
 	ahead := time.Hour
 	s := apiserver.Start(t, apiserver.Config{Now: func() time.Time { return time.Now().Add(ahead) }})

@@ -50,10 +50,9 @@ func (a *API) isForm(r *http.Request) bool {
 		err == nil && kind == "application/x-www-form-urlencoded"
 }
 
-// serveForm answers GetCallerIdentity. Whoever holds a key acts for the
-// account.
+// serveForm answers GetCallerIdentity, which needs no permission.
 func (a *API) serveForm(w http.ResponseWriter, r *http.Request, requestID string) {
-	_, body, refusal := a.authenticate(r, sts)
+	from, body, refusal := a.authenticate(r, sts)
 	if refusal != nil {
 		failForm(w, refusal, requestID)
 		return
@@ -70,9 +69,9 @@ func (a *API) serveForm(w http.ResponseWriter, r *http.Request, requestID string
 	}
 	writeXML(w, http.StatusOK, callerIdentityResponse{
 		Result: callerIdentity{
-			ARN:     "arn:aws:iam::" + a.cfg.Account + ":root",
-			UserID:  a.cfg.Account,
-			Account: a.cfg.Account,
+			ARN:     a.principal(from.key),
+			UserID:  a.userID(from.key),
+			Account: a.account(from.key),
 		},
 		RequestID: requestID,
 	})

@@ -5,16 +5,16 @@ import (
 	"log/slog"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 
+	"belfry.live/belfry/internal/access"
 	"belfry.live/belfry/internal/config"
 	"belfry.live/belfry/internal/site"
 	"belfry.live/belfry/internal/store"
 )
 
 // newSite makes the application behind the site, a client of this server's own
-// APIs at the endpoint.
-func newSite(ctx context.Context, cfg config.Config, endpoint string, owner Key, tables store.Tables, log *slog.Logger) (*site.Site, error) {
+// APIs at the endpoint. It signs with the owner's key of the moment.
+func newSite(ctx context.Context, cfg config.Config, endpoint string, keys *access.Book, tables store.Tables, log *slog.Logger) (*site.Site, error) {
 	return site.New(ctx, site.Config{
 		Seats:          cfg.Site.Seats,
 		Lifetime:       cfg.Site.Lifetime.Duration,
@@ -25,6 +25,9 @@ func newSite(ctx context.Context, cfg config.Config, endpoint string, owner Key,
 	}, aws.Config{
 		Region:       cfg.Region,
 		BaseEndpoint: &endpoint,
-		Credentials:  credentials.NewStaticCredentialsProvider(owner.ID, owner.Secret, ""),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			owner := keys.Owner()
+			return aws.Credentials{AccessKeyID: owner.ID, SecretAccessKey: owner.Secret.Reveal()}, nil
+		}),
 	}, tables, log)
 }

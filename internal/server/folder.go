@@ -92,29 +92,27 @@ type Running struct {
 // ErrNotRunning says that no server has the data folder.
 var ErrNotRunning = errors.New("no belfry is running on this data folder")
 
-// ReadRunning returns how to reach the server that runs on the folder, and the
-// owner's key.
-func ReadRunning(path string) (Running, Key, error) {
+// KeysFile is the data folder's file of access keys.
+func KeysFile(folder string) string { return filepath.Join(folder, keysFile) }
+
+// ReadRunning returns how to reach the server that runs on the folder.
+func ReadRunning(path string) (Running, error) {
 	lock, err := os.Open(filepath.Join(path, lockFile))
 	if errors.Is(err, os.ErrNotExist) {
-		return Running{}, Key{}, fmt.Errorf("%s: %w", path, ErrNotRunning)
+		return Running{}, fmt.Errorf("%s: %w", path, ErrNotRunning)
 	}
 	if err != nil {
-		return Running{}, Key{}, err
+		return Running{}, err
 	}
 	defer lock.Close()
 	if syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
-		return Running{}, Key{}, fmt.Errorf("%s: %w", path, ErrNotRunning)
+		return Running{}, fmt.Errorf("%s: %w", path, ErrNotRunning)
 	}
 	var r Running
 	if err := readJSON(filepath.Join(path, runningFile), &r); err != nil {
-		return Running{}, Key{}, fmt.Errorf("the server is not ready yet: %w", err)
+		return Running{}, fmt.Errorf("the server is not ready yet: %w", err)
 	}
-	keys, err := readKeys(filepath.Join(path, keysFile))
-	if err != nil {
-		return Running{}, Key{}, err
-	}
-	return r, keys[0], nil
+	return r, nil
 }
 
 func readJSON(path string, v any) error {

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"belfry.live/belfry/internal/access"
 	"belfry.live/belfry/internal/api"
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/channel/ingest"
@@ -44,7 +45,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer folder.Close()
-	keyList, err := openKeys(folder.file(keysFile))
+	keys, err := access.Open(folder.file(keysFile), log)
 	if err != nil {
 		return err
 	}
@@ -111,12 +112,8 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	keys := keys{}
-	for _, k := range keyList {
-		keys[k.ID] = k.Secret
-	}
 	endpoint := "http://" + local(doors.http)
-	application, err := newSite(ctx, cfg, endpoint, keyList[0], tables, log)
+	application, err := newSite(ctx, cfg, endpoint, keys, tables, log)
 	if err != nil {
 		return err
 	}

@@ -12,12 +12,15 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
+	"belfry.live/belfry/internal/access"
 	"belfry.live/belfry/internal/api"
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/connector"
@@ -25,7 +28,7 @@ import (
 	"belfry.live/belfry/internal/store/natskv"
 )
 
-// The server's names and its one access key.
+// The server's names and its first access key.
 const (
 	Account        = "123456789012"
 	Region         = "us-east-1"
@@ -48,15 +51,12 @@ type Server struct {
 	URL        string
 	IngestAddr string // host:port of the RTMPS ingest
 	API        *api.API
+	Keys       string // file of access keys, for package access
 	Tables     *natskv.Store
 	Meetings   *meeting.Service
 	Connectors *connector.Service
 	Channels   *channel.Service
 }
-
-type keys struct{}
-
-func (keys) Secret(id string) (string, bool) { return Secret, id == AccessKeyID }
 
 // invitations lets pipelines into meetings, as far as a record goes.
 type invitations struct{ meetings *meeting.Service }
@@ -85,7 +85,10 @@ func Start(t testing.TB, cfg Config) *Server {
 	tables, err := natskv.Open(ctx, natskv.Config{Dir: t.TempDir()}, log)
 	must(t, err)
 	t.Cleanup(tables.Close)
-	s := &Server{Tables: tables}
+	s := &Server{Tables: tables, Keys: filepath.Join(t.TempDir(), "keys.json")}
+	must(t, os.WriteFile(s.Keys, []byte(`[{"accessKeyId":"`+AccessKeyID+`","secretAccessKey":"`+Secret+`"}]`), 0o600))
+	keys, err := access.Open(s.Keys, log)
+	must(t, err)
 
 	s.Meetings, err = meeting.New(ctx, meeting.Config{}, tables, log)
 	must(t, err)
@@ -117,7 +120,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	s.API = api.New(api.Config{
 		Account: Account, PublicURL: public, IngestEndpoint: cmp.Or(cfg.IngestEndpoint, IngestEndpoint), MediaAddress: MediaAddress,
 		BasePath: cfg.BasePath, TrustProxy: cfg.TrustProxy, Now: cfg.Now,
-	}, keys{}, s.Meetings, s.Connectors, s.Channels, log)
+	}, keys, s.Meetings, s.Connectors, s.Channels, log)
 	http.Config.Handler = s.API
 	http.Start()
 	t.Cleanup(http.Close)
