@@ -32,6 +32,9 @@ type Config[T any] struct {
 	// Copy returns a copy of a value that can be changed without a trace in
 	// the original; nil: by encoding and decoding it.
 	Copy func(T) T
+	// Upgrade completes what was read from the table and may have been written
+	// by an older version; nil: nothing to do.
+	Upgrade func(*T)
 	// Index returns the words by which Find finds a value; nil: none.
 	Index func(T) []string
 	// Log takes what Run cannot return; nil: slog.Default.
@@ -85,7 +88,7 @@ func Open[T any](ctx context.Context, table store.Table, cfg Config[T]) (*Collec
 		return nil, err
 	}
 	for _, r := range records {
-		e, err := decode[T](r)
+		e, err := c.decode(r)
 		if err != nil {
 			return nil, err
 		}
@@ -96,10 +99,13 @@ func Open[T any](ctx context.Context, table store.Table, cfg Config[T]) (*Collec
 	return c, nil
 }
 
-func decode[T any](r store.Record) (*entry[T], error) {
+func (c *Collection[T]) decode(r store.Record) (*entry[T], error) {
 	e := &entry[T]{key: r.Key, revision: r.Revision}
 	if err := json.Unmarshal(r.Value, &e.value); err != nil {
 		return nil, fmt.Errorf("read record %s: %w", r.Key, err)
+	}
+	if c.cfg.Upgrade != nil {
+		c.cfg.Upgrade(&e.value)
 	}
 	return e, nil
 }
@@ -286,7 +292,7 @@ func (c *Collection[T]) refresh(ctx context.Context, key string) (*entry[T], err
 	if err != nil {
 		return nil, err
 	}
-	e, err := decode[T](r)
+	e, err := c.decode(r)
 	if err != nil {
 		return nil, err
 	}
@@ -358,7 +364,7 @@ func (c *Collection[T]) told(change store.Change) {
 	var e *entry[T]
 	if !old && !change.Removed { // our own changes need not be decoded
 		var err error
-		if e, err = decode[T](change.Record); err != nil {
+		if e, err = c.decode(change.Record); err != nil {
 			c.cfg.Log.Error("what another writer changed is not seen here", "err", err)
 		}
 	}
@@ -403,7 +409,7 @@ func (c *Collection[T]) compare(ctx context.Context) error {
 		if known, ok := before.records.Get(r.Key); ok && known.revision >= r.Revision {
 			continue
 		}
-		if e, err := decode[T](r); err != nil {
+		if e, err := c.decode(r); err != nil {
 			c.cfg.Log.Error("what another writer changed is not seen here", "err", err)
 		} else {
 			c.wrote(e)

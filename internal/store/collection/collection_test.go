@@ -1,6 +1,7 @@
 package collection_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -239,6 +240,28 @@ func TestFind(t *testing.T) {
 	_, got, err := c.Find("name:Kim")
 	if err != nil || got.Age != 4 {
 		t.Errorf("got %v, %v, want Kim as updated", got, err)
+	}
+}
+
+func TestUpgrade(t *testing.T) {
+	table := memory(t)
+	for _, key := range []string{"old", "foreign"} {
+		if _, err := table.Put(t.Context(), key, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := open(t, table, collection.Config[animal]{Index: words, Upgrade: func(a *animal) { a.Name = cmp.Or(a.Name, "nobody") }})
+	follow(t, c)
+	if _, err := table.Put(t.Context(), "foreign", []byte(`{"Age":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other's is seen", func() bool { a, _ := c.Get("foreign"); return a.Age == 1 && a.Name == "nobody" })
+	if key, _, err := c.Find("name:nobody"); key != "foreign" {
+		t.Errorf("got %q, %v, want the first of the two", key, err)
+	}
+	got, err := c.Update(t.Context(), "old", func(a *animal) error { a.Age = 5; return nil })
+	if err != nil || got.Name != "nobody" {
+		t.Errorf("got %v, %v, want an updated nobody", got, err)
 	}
 }
 
