@@ -238,17 +238,13 @@ func (r *run) deliver() {
 		r.received += a.n
 		r.late = max(r.late, a.at-r.sentAt[a.seq])
 		r.recorder.Record(2, a.seq, int64(r.clock(a.at)/time.Microsecond))
+		if r.stall != nil {
+			r.tell() // of what it has read of all that came in meanwhile
+		}
 	}
 	r.arriving = kept
-	if r.at-r.told >= 100*time.Millisecond && (r.stall == nil || r.at >= r.free) {
-		r.told = r.at
-		for _, p := range r.recorder.BuildFeedbackPacket() {
-			b, err := p.Marshal()
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			r.replies = append(r.replies, reply{r.at + r.link.rtt/2, b})
-		}
+	if r.stall == nil {
+		r.tell()
 	}
 	for len(r.replies) > 0 && r.replies[0].at <= r.at {
 		if !r.deaf {
@@ -259,6 +255,21 @@ func (r *run) deliver() {
 			r.c.Feedback(f, r.now())
 		}
 		r.replies = r.replies[1:]
+	}
+}
+
+// tell sends feedback if it is time.
+func (r *run) tell() {
+	if r.at-r.told < 100*time.Millisecond {
+		return
+	}
+	r.told = r.at
+	for _, p := range r.recorder.BuildFeedbackPacket() {
+		b, err := p.Marshal()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.replies = append(r.replies, reply{r.at + r.link.rtt/2, b})
 	}
 }
 

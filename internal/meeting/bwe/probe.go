@@ -25,8 +25,8 @@ const (
 	probeStop = 15 * time.Millisecond
 	// probeRetry is how long the next probe waits for if that spoiled one, and
 	// probeRetries how often in a row it may.
-	probeRetry   = 300 * time.Millisecond
-	probeRetries = 5
+	probeRetry   = 200 * time.Millisecond
+	probeRetries = 10
 
 	// probeQueue is how long the queue that a probe fills may last.
 	probeQueue = 250 * time.Millisecond

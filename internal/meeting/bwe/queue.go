@@ -20,7 +20,7 @@ const (
 	lateBy = 20 * time.Millisecond
 
 	// lateFor is for how long everything must arrive late for a queue to stand.
-	lateFor = 100 * time.Millisecond
+	lateFor = 150 * time.Millisecond
 )
 
 // A queue tells a queue on the path from a client that stops now and then, as
