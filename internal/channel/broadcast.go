@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -36,8 +37,10 @@ func (a *Audience) Saw(session string, now time.Time) {
 	if a.seen == nil {
 		a.seen = map[string]time.Time{}
 	}
-	if _, known := a.seen[session]; known || len(a.seen) < maxViewers {
+	if _, known := a.seen[session]; known {
 		a.seen[session] = now
+	} else if len(a.seen) < maxViewers {
+		a.seen[strings.Clone(session)] = now // it may be a part of a long URL
 	}
 }
 

@@ -18,7 +18,14 @@ var (
 	ErrNotBroadcasting = errors.New("the channel is not broadcasting")
 	ErrLive            = errors.New("the channel is live")
 	ErrTooMany         = errors.New("as many channels exist as this server allows")
+	ErrSessionNotFound = errors.New("stream session not found")
 )
+
+// An Owner is whose a resource is. Nobody else finds it.
+type Owner struct {
+	Account string // 12 digits
+	Region  string
+}
 
 // An ID names a channel: 12 of [A-Za-z0-9].
 type ID string
@@ -35,9 +42,14 @@ type Spec struct {
 	Type            string // BASIC, STANDARD, ADVANCED_SD, ADVANCED_HD
 	ContainerFormat string // TS, FRAGMENTED_MP4
 	Preset          string
-	InsecureIngest  bool // plain RTMP may publish too
+	InsecureIngest  bool     // plain RTMP may publish too
+	Authorized      bool     // only who shows a token may watch
+	Policy          PolicyID // from where it may be watched; "": from everywhere
 	Tags            map[string]string
 }
+
+// Owner says whose the channel is.
+func (s Spec) Owner() Owner { return Owner{s.Account, s.Region} }
 
 // A Channel is the record of one channel.
 type Channel struct {

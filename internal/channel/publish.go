@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"belfry.live/belfry/internal/channel/ingest"
@@ -14,68 +13,50 @@ import (
 	"belfry.live/belfry/internal/wire/h264"
 )
 
-// How long a publisher may be silent.
-const (
-	starvingAfter = time.Second             // then the stream's health is Starving
-	takeoverAfter = 1500 * time.Millisecond // then another publisher may take its place
-	offlineAfter  = 2500 * time.Millisecond // then the stream is not live any more
-	cutAfter      = 30 * time.Second        // then it is cut off
+var (
+	errCut    = errors.New("the stream was stopped")
+	errClosed = errors.New("the server stops")
 )
-
-const (
-	// endedFor is how long the playlists of an ended broadcast stay loadable:
-	// players that are behind finish it.
-	endedFor   = time.Minute
-	tickPeriod = 500 * time.Millisecond
-)
-
-var errCut = errors.New("the stream was stopped")
-
-// A live is what a channel with a publisher, or with one not long ago, is up to.
-type live struct {
-	channel Channel
-
-	mu        sync.Mutex   // guards what follows, and is held to write to the broadcast
-	publisher *publication // nil: none
-	broadcast *Broadcast   // nil: none, or ended
-	past      *Broadcast   // the last one that ended
-	pastSince time.Time
-	lost      time.Time // when the last publisher was lost
-
-	stream    Stream    // the last run; its ID is "" once it is known to be over
-	lastMedia time.Time // of stream
-}
-
-// on tells whether the channel is live; l.mu is held.
-func (l *live) on(now time.Time) bool {
-	return l.stream.ID != "" && now.Sub(l.lastMedia) < offlineAfter
-}
 
 // A publication is one publisher's connection. It implements ingest.Publication.
 type publication struct {
-	s       *Service
-	l       *live
-	remote  string
-	stopped chan struct{} // closed, with l.mu held, when the publisher loses its place
+	// Fixed by admit.
+	s           *Service
+	l           *live
+	remote      string
+	since       time.Time
+	priority    int64 // 0: none
+	badPriority error
+	stopped     chan struct{} // closed, with l.mu held, when the publisher loses its place
 
 	// Guarded by l.mu.
-	last time.Time // media, or the connection before there is any
-	live bool      // its stream was announced
+	last     time.Time // media, or the connection before there is any
+	meter    meter
+	in       Ingest
+	news     bool // in changed and was not written down yet
+	video    h264.Config
+	hasVideo bool
+	audio    aac.Config
+	hasAudio bool
 }
 
 // Publish lets the publisher with the key begin. It implements ingest.Desk.
 func (s *Service) Publish(ctx context.Context, key string, p ingest.Publisher) (ingest.Publication, error) {
-	ch, _, err := s.findKeyValue(ctx, key)
+	now := time.Now()
+	ch, streamKey, err := s.findKeyValue(key)
 	if errors.Is(err, ErrKeyNotFound) {
 		return nil, ingest.ErrUnknownKey
 	}
 	if err != nil {
 		return nil, err
 	}
+	if streamKey.Expired(now) {
+		return nil, fmt.Errorf("channel %s: %w", ch.ID, ingest.ErrExpired)
+	}
 	if !p.Encrypted && !ch.InsecureIngest {
 		return nil, fmt.Errorf("channel %s: %w", ch.ID, ingest.ErrInsecure)
 	}
-	pub, err := s.admit(ch, p, time.Now())
+	pub, err := s.admit(ch, p, now)
 	if err != nil {
 		return nil, fmt.Errorf("channel %s: %w", ch.ID, err)
 	}
@@ -91,101 +72,168 @@ func (s *Service) Publish(ctx context.Context, key string, p ingest.Publisher) (
 	return pub, nil
 }
 
-// admit gives the publisher the channel if nobody has it.
-func (s *Service) admit(ch Channel, p ingest.Publisher, now time.Time) (*publication, error) {
+// admit gives the publisher the channel if nobody has it, or lets it try to
+// take over.
+func (s *Service) admit(ch Channel, by ingest.Publisher, now time.Time) (*publication, error) {
 	l := s.lockLive(ch)
 	defer l.mu.Unlock()
-	log := s.log.With("channel", ch.ID, "remote", p.Remote)
+	p := &publication{
+		s: s, l: l, remote: by.Remote, since: now, last: now, stopped: make(chan struct{}),
+		in: Ingest{Encoder: by.Encoder},
+	}
+	p.priority, p.badPriority = parsePriority(by.Query)
+	log := s.log.With("channel", ch.ID, "remote", by.Remote)
+	if s.closed.Load() {
+		return nil, errClosed
+	}
 	if old := l.publisher; old != nil {
 		if now.Sub(old.last) < takeoverAfter {
-			return nil, ingest.ErrBusy
+			return p, s.challenge(l, p, now)
 		}
 		log.Info("a publisher takes the place of a silent one")
-		close(old.stopped)
+		s.leave(l, now, "another publisher took the place of the silent one")
 	}
+	if !s.seats.take(ch.Owner()) {
+		s.tooMany(l, now)
+		return nil, ingest.ErrTooMany
+	}
+	s.enter(l, p)
+	s.begin(l, now)
+	log.Info("a publisher is connected")
+	return p, nil
+}
+
+// enter makes p the publisher, whose seat is taken already; l.mu is held.
+func (s *Service) enter(l *live, p *publication) {
 	if l.broadcast == nil {
 		l.broadcast = &Broadcast{
-			Channel: ch.ID, Region: ch.Region, Run: strings.ToLower(randomID(12)),
-			Packager: packager.New(s.cfg.Packager, s.log.With("channel", ch.ID)),
+			Channel: l.channel.ID, Region: l.channel.Region, Run: strings.ToLower(randomID(12)),
+			Packager: packager.New(s.cfg.Packager, s.log.With("channel", l.channel.ID)),
 		}
 	}
 	l.broadcast.Begin()
-	l.publisher = &publication{s: s, l: l, remote: p.Remote, stopped: make(chan struct{}), last: now}
-	log.Info("a publisher is connected")
-	return l.publisher, nil
+	l.publisher = p
+	p.news = true
 }
 
-// lockLive returns the channel's live with its lock held, and makes it if there
-// is none. Locks nest in this order: Service.mu, live.mu.
-func (s *Service) lockLive(ch Channel) *live {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.lives[ch.ID]
-	if l == nil {
-		l = &live{channel: ch}
-		s.lives[ch.ID] = l
+// tooMany tells that the owner has as many publishers as it may; l.mu is held.
+func (s *Service) tooMany(l *live, now time.Time) {
+	if !l.often(ConcurrentBroadcast, now) {
+		return
 	}
-	l.mu.Lock()
-	return l
+	e := l.event("", LimitBreach, ConcurrentBroadcast, now)
+	e.Breach = &Breach{Limit: int64(s.cfg.MaxStreams), ExceededBy: 1, Unit: "broadcasts"}
+	s.recorder.happened(e)
 }
 
-// findLive returns the channel's live with its lock held, or nil.
-func (s *Service) findLive(id ID) *live {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.lives[id]
-	if l != nil {
-		l.mu.Lock()
-	}
-	return l
+// Metadata takes what the publisher says of its stream.
+func (p *publication) Metadata(m ingest.Metadata) {
+	p.learn(func(in *Ingest) { in.describe(m) })
 }
 
-// Metadata is not used: it says nothing that the media does not.
-func (p *publication) Metadata(ingest.Metadata) {}
+// learn changes what is known of the publisher's stream.
+func (p *publication) learn(f func(*Ingest)) {
+	p.l.mu.Lock()
+	defer p.l.mu.Unlock()
+	before := p.in
+	f(&p.in)
+	p.news = p.news || p.in != before
+}
 
 func (p *publication) SetVideo(c h264.Config) error {
-	return p.write(func(b *Broadcast, _ time.Time) error { return b.SetVideo(c) })
+	p.learn(func(in *Ingest) { in.setVideo(c) })
+	return p.configure(func(b *Broadcast) error { return b.SetVideo(c) }, func() { p.video, p.hasVideo = c, true })
 }
 
 func (p *publication) SetAudio(c aac.Config) error {
-	return p.write(func(b *Broadcast, _ time.Time) error { return b.SetAudio(c) })
+	p.learn(func(in *Ingest) { in.setAudio(c) })
+	return p.configure(func(b *Broadcast) error { return b.SetAudio(c) }, func() { p.audio, p.hasAudio = c, true })
 }
 
-func (p *publication) WriteVideo(sample packager.Sample) error {
-	return p.write(func(b *Broadcast, now time.Time) error { return b.WriteVideo(now, sample) })
-}
-
-func (p *publication) WriteAudio(sample packager.Sample) error {
-	return p.write(func(b *Broadcast, now time.Time) error { return b.WriteAudio(now, sample) })
-}
-
-// write lets f write to the broadcast, if it still is this publisher's.
-func (p *publication) write(f func(*Broadcast, time.Time) error) error {
+// configure notes a codec's configuration, and tells it the broadcast.
+func (p *publication) configure(tell func(*Broadcast) error, note func()) error {
 	now := time.Now()
 	l := p.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.publisher != p {
+	if !p.there() {
+		return errCut
+	}
+	note()
+	p.last = now
+	if l.challenger == p {
+		_, err := p.s.advance(l, p, false, now)
+		return err
+	}
+	if err := tell(l.broadcast); err != nil {
+		return p.fail(err, now)
+	}
+	return nil
+}
+
+func (p *publication) WriteVideo(sample packager.Sample) error {
+	return p.write(sample, sample.KeyFrame, func(b *Broadcast, now time.Time) error { return b.WriteVideo(now, sample) })
+}
+
+func (p *publication) WriteAudio(sample packager.Sample) error {
+	return p.write(sample, false, func(b *Broadcast, now time.Time) error { return b.WriteAudio(now, sample) })
+}
+
+// write lets f write to the broadcast, if it still is this publisher's.
+func (p *publication) write(sample packager.Sample, keyFrame bool, f func(*Broadcast, time.Time) error) error {
+	now := time.Now()
+	s, l := p.s, p.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !p.there() {
 		return errCut
 	}
 	p.last = now
-	if err := f(l.broadcast, now); err != nil {
-		// Nobody can go on with these playlists: the next publisher, even
-		// this one again, gets new ones.
-		l.leave(now)
-		l.end(now)
+	if l.challenger == p {
+		if ours, err := s.advance(l, p, keyFrame, now); err != nil || !ours {
+			return err
+		}
+	}
+	if err := s.checkLimits(l, p, sample, now); err != nil {
 		return err
+	}
+	if err := f(l.broadcast, now); err != nil {
+		return p.fail(err, now)
 	}
 	if !l.broadcast.Playing() {
 		return nil
 	}
-	if !p.live || !l.on(now) { // it begins, or comes back from a long pause
-		p.live = true
-		l.stream = Stream{ID: "st-" + randomID(23), ChannelID: l.channel.ID, Started: now}
-		p.s.log.Info("the stream is live", "channel", l.channel.ID, "stream", l.stream.ID, "remote", p.remote)
+	if l.air != nil && l.air == l.run && !l.on(now) { // it comes back before anybody noticed the pause
+		s.silence(l, now)
 	}
-	l.lastMedia = now
+	if l.run == nil {
+		p.news = true
+		s.begin(l, now)
+	}
+	if l.air != l.run {
+		s.start(l, now)
+	}
+	if l.air.starving {
+		l.air.starving = false
+		s.happened(l, l.air, HealthChange, StarvationEnd, "", now)
+	}
+	l.air.last = now
 	return nil
+}
+
+// there tells whether the publication still has a place; l.mu is held.
+func (p *publication) there() bool { return p.l.publisher == p || p.l.challenger == p }
+
+// fail ends a broadcast that cannot take the publisher's media: nobody can go
+// on with these playlists, and the next publisher, even this one again, gets
+// new ones. l.mu is held.
+func (p *publication) fail(err error, now time.Time) error {
+	if p.l.run != nil {
+		p.s.happened(p.l, p.l.run, StateChange, StreamFailure, err.Error(), now)
+	}
+	p.s.leave(p.l, now, err.Error())
+	p.s.end(p.l, now)
+	return err
 }
 
 func (p *publication) Stopped() <-chan struct{} { return p.stopped }
@@ -194,38 +242,25 @@ func (p *publication) Stopped() <-chan struct{} { return p.stopped }
 // it waits for a publisher that goes on.
 func (p *publication) Close(orderly bool) {
 	now := time.Now()
-	l := p.l
+	s, l := p.s, p.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.publisher != p {
+	switch p {
+	case l.challenger:
+		close(p.stopped)
+		l.challenger = nil
+		return
+	case l.publisher:
+	default:
 		return
 	}
-	l.leave(now)
 	if orderly {
-		l.end(now)
+		s.leave(l, now, "")
+		s.end(l, now)
+	} else {
+		s.leave(l, now, "the publisher's connection was lost")
 	}
-	p.s.log.Info("the publisher has left", "channel", l.channel.ID, "remote", p.remote, "orderly", orderly)
-}
-
-// leave takes the publisher's place away; l.mu is held.
-func (l *live) leave(now time.Time) {
-	if l.publisher == nil {
-		return
-	}
-	close(l.publisher.stopped)
-	l.publisher = nil
-	l.lost = now
-	l.broadcast.Interrupt()
-}
-
-// end ends the broadcast and takes the stream off the air; l.mu is held.
-func (l *live) end(now time.Time) {
-	l.stream.ID = ""
-	if l.broadcast == nil {
-		return
-	}
-	l.broadcast.End()
-	l.past, l.pastSince, l.broadcast = l.broadcast, now, nil
+	s.log.Info("the publisher has left", "channel", l.channel.ID, "remote", p.remote, "orderly", orderly)
 }
 
 // Stream returns the channel's stream while it is live. It returns
@@ -243,15 +278,23 @@ func (s *Service) Stream(ctx context.Context, id ID) (Stream, error) {
 	if !l.on(now) {
 		return Stream{}, ErrNotBroadcasting
 	}
-	stream := l.stream
-	stream.Health = Healthy
-	if now.Sub(l.lastMedia) > starvingAfter {
-		stream.Health = Starving
+	return l.stream(now), nil
+}
+
+// Streams returns what the owner's channels have on the air.
+func (s *Service) Streams(o Owner) []Stream {
+	now := time.Now()
+	var found []Stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lives {
+		l.mu.Lock()
+		if l.channel.Owner() == o && l.on(now) {
+			found = append(found, l.stream(now))
+		}
+		l.mu.Unlock()
 	}
-	if l.broadcast != nil {
-		stream.Viewers = l.broadcast.Viewers(now)
-	}
-	return stream, nil
+	return found
 }
 
 // StopStream cuts the publisher off; it may connect again. It returns
@@ -269,8 +312,8 @@ func (s *Service) StopStream(ctx context.Context, id ID) error {
 	if !l.on(now) {
 		return ErrNotBroadcasting
 	}
-	l.stream.ID = ""
-	l.leave(now)
+	s.leave(l, now, "the stream was stopped")
+	s.fade(l, now, "the stream was stopped")
 	return nil
 }
 
@@ -303,40 +346,6 @@ func (s *Service) BroadcastRun(id ID, run string) (*Broadcast, bool) {
 	return nil, false
 }
 
-// tick does what is due: it cuts silent publishers off, and ends and forgets
-// broadcasts whose time is over.
-func (s *Service) tick(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id, l := range s.lives {
-		l.mu.Lock()
-		if s.tickLive(l, now) {
-			delete(s.lives, id)
-		}
-		l.mu.Unlock()
-	}
-}
-
-// tickLive reports whether there is nothing left of l; l.mu is held.
-func (s *Service) tickLive(l *live, now time.Time) bool {
-	log := s.log.With("channel", l.channel.ID)
-	if l.stream.ID != "" && !l.on(now) {
-		log.Warn("the stream has gone silent and is not live any more", "stream", l.stream.ID)
-		l.stream.ID = ""
-	}
-	if p := l.publisher; p != nil && now.Sub(p.last) > cutAfter {
-		log.Warn("a publisher that sends nothing is cut off", "remote", p.remote)
-		l.leave(now)
-	}
-	if l.publisher == nil && l.broadcast != nil && now.Sub(l.lost) > s.cfg.Retention {
-		l.end(now)
-	}
-	if l.past != nil && now.Sub(l.pastSince) > endedFor {
-		l.past = nil
-	}
-	return l.publisher == nil && l.broadcast == nil && l.past == nil
-}
-
 // checkOff returns ErrLive while the channel is live.
 func (s *Service) checkOff(id ID) error {
 	l := s.findLive(id)
@@ -357,7 +366,5 @@ func (s *Service) shut(id ID) {
 		return
 	}
 	defer l.mu.Unlock()
-	now := time.Now()
-	l.leave(now)
-	l.end(now)
+	s.cut(l, time.Now(), "the channel was deleted")
 }

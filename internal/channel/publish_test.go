@@ -12,6 +12,7 @@ import (
 
 	"belfry.live/belfry/internal/channel/ingest"
 	"belfry.live/belfry/internal/channel/packager"
+	"belfry.live/belfry/internal/store"
 	"belfry.live/belfry/internal/store/storetest"
 	"belfry.live/belfry/internal/wire/aac"
 	"belfry.live/belfry/internal/wire/h264"
@@ -27,16 +28,25 @@ var parameterSets = []byte{
 type desk struct {
 	t *testing.T
 	*Service
-	ch  Channel
-	key string
-	log *strings.Builder
+	ch      Channel
+	key     string
+	log     *strings.Builder
+	tables  store.Tables
+	journal *journal
+	stop    func() // and wait for Run to return
 }
 
 func newDesk(t *testing.T, spec Spec) *desk {
 	t.Helper()
-	d := &desk{t: t, log: &strings.Builder{}}
+	return newDeskWith(t, Config{}, spec)
+}
+
+func newDeskWith(t *testing.T, cfg Config, spec Spec) *desk {
+	t.Helper()
+	d := &desk{t: t, log: &strings.Builder{}, tables: new(storetest.Memory), journal: &journal{}}
+	cfg.Record = d.journal.record
 	var err error
-	d.Service, err = New(t.Context(), Config{}, new(storetest.Memory), slog.New(slog.NewTextHandler(&locked{w: d.log}, nil)))
+	d.Service, err = New(t.Context(), cfg, d.tables, slog.New(slog.NewTextHandler(&locked{w: d.log}, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,9 +59,12 @@ func newDesk(t *testing.T, spec Spec) *desk {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { d.Run(ctx) })
-	t.Cleanup(func() {
+	d.stop = func() {
 		cancel()
 		running.Wait()
+	}
+	t.Cleanup(func() {
+		d.stop()
 		if strings.Contains(d.log.String(), d.key) {
 			t.Error("the log has the stream key in it")
 		}
@@ -77,13 +90,7 @@ func (d *desk) publish() *encoder {
 		d.t.Fatal(err)
 	}
 	e := &encoder{t: d.t, Publication: p}
-	video, err := h264.NewConfigAnnexB(parameterSets)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	if err := errors.Join(e.SetVideo(video), e.SetAudio(aac.Config{ObjectType: aac.TypeLC, SampleRate: 48000, Channels: 2})); err != nil {
-		d.t.Fatal(err)
-	}
+	e.configure()
 	return e
 }
 
@@ -106,6 +113,18 @@ type encoder struct {
 	ingest.Publication
 	at     time.Duration
 	silent bool // has no sound
+}
+
+// configure says what the encoder sends.
+func (e *encoder) configure() {
+	e.t.Helper()
+	video, err := h264.NewConfigAnnexB(parameterSets)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	if err := errors.Join(e.SetVideo(video), e.SetAudio(aac.Config{ObjectType: aac.TypeLC, SampleRate: 48000, Channels: 2})); err != nil {
+		e.t.Fatal(err)
+	}
 }
 
 // send publishes for the time, and fails the test if it may not.
@@ -161,7 +180,7 @@ func TestLiveState(t *testing.T) {
 		if since := time.Since(s.Started); err != nil || since > time.Second || since < 500*time.Millisecond {
 			t.Errorf("got %v since the start, %v, want most of a second", since, err)
 		}
-		if b, ok := d.Broadcast(d.ch.ID); !ok || b.Multivariant("", "") == nil {
+		if b, ok := d.Broadcast(d.ch.ID); !ok || b.Multivariant("", "", 0) == nil {
 			t.Error("there is nothing to play")
 		}
 

@@ -5,28 +5,19 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"belfry.live/belfry/internal/channel/packager"
 	"belfry.live/belfry/internal/store"
+	"belfry.live/belfry/internal/store/collection"
 )
-
-// Config says what the service may do.
-type Config struct {
-	Account     string // of records that do not say whose they are
-	MaxChannels int    // 0: 5000
-	// Retention is how long the playlists of a lost publisher wait for another
-	// to go on with them (0: 60 s).
-	Retention time.Duration
-	Packager  packager.Config
-}
 
 // undoLimit bounds how long a failed Create may take to remove its traces.
 const undoLimit = 5 * time.Second
@@ -36,59 +27,93 @@ type Service struct {
 	cfg Config
 	log *slog.Logger
 
-	channels store.Table // by channel id: everything about a channel, its keys too
-	keyIndex store.Table // by stream key id: the id of the channel that should have it
+	channels *collection.Collection[record] // by channel id; stream key ids are its index
+
+	viewing *viewing // who may watch
 
 	mu    sync.Mutex   // guards what follows
 	count int          // channels there are or are being made
 	lives map[ID]*live // of channels with a publisher, or with one not long ago
+
+	recorder *recorder
+	seats    seats
+	closed   atomic.Bool // nobody may publish any more
 }
 
-// A record is what the store keeps of a channel. It alone says that the
-// channel and its keys exist: a key that only the index knows is none. So the
-// index is written before the record and removed after it, and a crash between
-// the two leaves nothing that anybody can see; Run sweeps it up.
+// A record is what the store keeps of a channel: one write makes the channel
+// and its keys, and one removes them.
 type record struct {
 	Channel
 	Keys []StreamKey
 }
 
+func (r record) copy() record {
+	r.Tags = maps.Clone(r.Tags)
+	r.Keys = slices.Clone(r.Keys)
+	for i := range r.Keys {
+		r.Keys[i].Tags = maps.Clone(r.Keys[i].Tags)
+	}
+	return r
+}
+
+func (r record) keyIDs() []string {
+	ids := make([]string, len(r.Keys))
+	for i, k := range r.Keys {
+		ids[i] = string(k.ID)
+	}
+	return ids
+}
+
 // New opens the service's tables. Nothing runs before Run.
 func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger) (*Service, error) {
-	cfg.MaxChannels = cmp.Or(cfg.MaxChannels, 5000)
-	cfg.Retention = cmp.Or(cfg.Retention, time.Minute)
-	s := &Service{cfg: cfg, log: log, lives: map[ID]*live{}}
+	cfg = cfg.withDefaults()
+	s := &Service{cfg: cfg, log: log, lives: map[ID]*live{}, seats: seats{max: cfg.MaxStreams}}
 	var err error
-	if s.channels, err = tables.Table(ctx, "channels", store.TableConfig{}); err != nil {
+	if s.recorder, err = newRecorder(ctx, cfg, tables, log); err != nil {
 		return nil, err
 	}
-	if s.keyIndex, err = tables.Table(ctx, "stream-keys", store.TableConfig{}); err != nil {
+	if s.viewing, err = newViewing(ctx, cfg, tables, log); err != nil {
 		return nil, err
 	}
-	known, err := s.channels.List(ctx, "")
+	table, err := tables.Table(ctx, "channels", store.TableConfig{})
 	if err != nil {
 		return nil, err
 	}
-	s.count = len(known)
+	s.channels, err = collection.Open(ctx, table, collection.Config[record]{
+		Copy:    record.copy,
+		Upgrade: func(r *record) { r.own(cfg.Account) },
+		Index:   record.keyIDs,
+		Log:     log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the channels: %w", err)
+	}
+	s.count = s.channels.Len()
 	return s, nil
 }
 
-// Run sweeps up what crashes left behind and ends what is over, until ctx ends.
+// Run ends what is over and follows what other nodes change, until ctx ends;
+// then it ends what is live.
 func (s *Service) Run(ctx context.Context) error {
-	var sweeping sync.WaitGroup
-	defer sweeping.Wait()
-	sweeping.Go(func() {
-		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("stream keys that belong to nothing stay in the index until the next start", "err", err)
-		}
-	})
-	ticks := time.NewTicker(tickPeriod)
+	var side sync.WaitGroup
+	defer side.Wait()
+	side.Go(func() { s.viewing.run(ctx) })
+	side.Go(func() { _ = s.channels.Run(ctx) }) // ends with ctx alone
+	recording, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRecording()
+	side.Go(func() { s.recorder.run(recording) })
+	ticks, beats := time.NewTicker(tickPeriod), time.NewTicker(beatEvery)
 	defer ticks.Stop()
+	defer beats.Stop()
 	for {
 		select {
 		case now := <-ticks.C:
 			s.tick(now)
+		case now := <-beats.C:
+			s.recorder.beat(now)
+			s.countViewers(now)
 		case <-ctx.Done():
+			s.closeAll(time.Now())
 			return nil
 		}
 	}
@@ -96,28 +121,25 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Create makes a channel and its one stream key.
 func (s *Service) Create(ctx context.Context, spec Spec) (Channel, StreamKey, error) {
+	release, err := s.holdPolicy(spec.Owner(), spec.Policy)
+	if err != nil {
+		return Channel{}, StreamKey{}, err
+	}
+	defer release()
 	if err := s.reserve(); err != nil {
 		return Channel{}, StreamKey{}, err
 	}
 	ch := Channel{ID: ID(randomID(12)), Created: time.Now().UTC().Truncate(time.Millisecond), Spec: spec}
 	key := newStreamKey(ch)
-	value, err := json.Marshal(record{Channel: ch, Keys: []StreamKey{key}})
-	if err == nil {
-		err = s.write(ctx, ch, key, value)
-	}
-	if err != nil {
+	if err := s.write(ctx, record{Channel: ch, Keys: []StreamKey{key}}); err != nil {
 		s.release()
 		return Channel{}, StreamKey{}, fmt.Errorf("record the channel: %w", err)
 	}
 	return ch, key, nil
 }
 
-// write makes the index entry, then the record.
-func (s *Service) write(ctx context.Context, ch Channel, key StreamKey, value []byte) error {
-	if _, err := s.keyIndex.Create(ctx, string(key.ID), []byte(ch.ID)); err != nil {
-		return err
-	}
-	_, err := s.channels.Create(ctx, string(ch.ID), value)
+func (s *Service) write(ctx context.Context, r record) error {
+	err := s.channels.Create(ctx, string(r.ID), r)
 	if err == nil {
 		return nil
 	}
@@ -125,35 +147,22 @@ func (s *Service) write(ctx context.Context, ch Channel, key StreamKey, value []
 	// who is told that it failed must not find the channel later.
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 	defer cancel()
-	for _, e := range []error{
-		s.channels.Delete(undo, string(ch.ID), 0),
-		s.keyIndex.Delete(undo, string(key.ID), 0),
-	} {
-		if e != nil && !errors.Is(e, store.ErrNotFound) {
-			err = errors.Join(err, fmt.Errorf("undo it: %w", e))
-		}
+	if _, undone := s.channels.Delete(undo, string(r.ID), nil); undone != nil && !errors.Is(undone, store.ErrNotFound) {
+		err = errors.Join(err, fmt.Errorf("undo it: %w", undone))
 	}
 	return err
 }
 
 // Get returns the channel, or ErrNotFound.
-func (s *Service) Get(ctx context.Context, id ID) (Channel, error) {
-	r, _, err := s.read(ctx, id)
+func (s *Service) Get(_ context.Context, id ID) (Channel, error) {
+	r, err := s.read(id)
 	return r.Channel, err
 }
 
 // List returns the account's channels in the region, oldest first.
-func (s *Service) List(ctx context.Context, account, region string) ([]Channel, error) {
-	rows, err := s.channels.List(ctx, "")
-	if err != nil {
-		return nil, fmt.Errorf("list channels: %w", err)
-	}
+func (s *Service) List(_ context.Context, account, region string) ([]Channel, error) {
 	var found []Channel
-	for _, row := range rows {
-		r, err := s.parseRecord(row)
-		if err != nil {
-			return nil, err
-		}
+	for _, r := range s.channels.All("") {
 		if r.Account == account && r.Region == region {
 			found = append(found, r.Channel)
 		}
@@ -167,76 +176,54 @@ func (s *Service) List(ctx context.Context, account, region string) ([]Channel, 
 // Delete removes the channel and its stream keys. It returns ErrLive while the
 // channel is live, and ErrNotFound.
 func (s *Service) Delete(ctx context.Context, id ID) error {
-	r, rev, err := s.read(ctx, id)
-	if err != nil {
+	if _, err := s.read(id); err != nil {
 		return err
 	}
-	if err := s.checkOff(id); err != nil {
-		return err
-	}
-	switch err := s.channels.Delete(ctx, string(id), rev); {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrConflict):
+	_, err := s.channels.Delete(ctx, string(id), func(record) error { return s.checkOff(id) })
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return ErrNotFound // another Delete was faster
+	case errors.Is(err, ErrLive):
+		return err
 	case err != nil:
 		return fmt.Errorf("delete the channel: %w", err)
 	}
 	s.release()
 	s.shut(id)
-	for _, k := range r.Keys {
-		if err := s.keyIndex.Delete(ctx, string(k.ID), 0); err != nil && !errors.Is(err, store.ErrNotFound) {
-			s.log.Warn("a deleted channel's stream key stays in the index until the next start", "channel", id, "err", err)
-		}
-	}
 	return nil
 }
 
 // StreamKey returns the stream key, or ErrKeyNotFound.
-func (s *Service) StreamKey(ctx context.Context, id KeyID) (StreamKey, error) {
-	_, k, err := s.findKey(ctx, id)
+func (s *Service) StreamKey(_ context.Context, id KeyID) (StreamKey, error) {
+	_, k, err := s.findKey(id)
 	return k, err
 }
 
 // StreamKeys returns the channel's stream keys, or ErrNotFound.
-func (s *Service) StreamKeys(ctx context.Context, id ID) ([]StreamKey, error) {
-	r, _, err := s.read(ctx, id)
+func (s *Service) StreamKeys(_ context.Context, id ID) ([]StreamKey, error) {
+	r, err := s.read(id)
 	return r.Keys, err
 }
 
 // findKey returns the stream key and its channel, or ErrKeyNotFound.
-func (s *Service) findKey(ctx context.Context, id KeyID) (Channel, StreamKey, error) {
-	if !isID(string(id)) {
-		return Channel{}, StreamKey{}, ErrKeyNotFound
-	}
-	entry, err := s.keyIndex.Get(ctx, string(id))
-	if errors.Is(err, store.ErrNotFound) {
-		return Channel{}, StreamKey{}, ErrKeyNotFound
-	}
+func (s *Service) findKey(id KeyID) (Channel, StreamKey, error) {
+	_, r, err := s.channels.Find(string(id))
 	if err != nil {
-		return Channel{}, StreamKey{}, fmt.Errorf("look up the stream key: %w", err)
-	}
-	r, _, err := s.read(ctx, ID(entry.Value))
-	if errors.Is(err, ErrNotFound) {
 		return Channel{}, StreamKey{}, ErrKeyNotFound
-	}
-	if err != nil {
-		return Channel{}, StreamKey{}, err
 	}
 	i := slices.IndexFunc(r.Keys, func(k StreamKey) bool { return k.ID == id })
-	if i < 0 {
-		return Channel{}, StreamKey{}, ErrKeyNotFound
-	}
 	return r.Channel, r.Keys[i], nil
 }
 
 // findKeyValue returns the stream key with that value and its channel, or
 // ErrKeyNotFound. The value names the key by its id, which is no secret; the
 // rest of it is compared in constant time.
-func (s *Service) findKeyValue(ctx context.Context, value string) (Channel, StreamKey, error) {
+func (s *Service) findKeyValue(value string) (Channel, StreamKey, error) {
 	parts := strings.Split(value, "_")
 	if len(value) > maxKeyValue || len(parts) != 4 {
 		return Channel{}, StreamKey{}, ErrKeyNotFound
 	}
-	ch, key, err := s.findKey(ctx, KeyID(parts[2]))
+	ch, key, err := s.findKey(KeyID(parts[2]))
 	if err != nil {
 		return Channel{}, StreamKey{}, err
 	}
@@ -246,27 +233,11 @@ func (s *Service) findKeyValue(ctx context.Context, value string) (Channel, Stre
 	return ch, key, nil
 }
 
-func (s *Service) read(ctx context.Context, id ID) (record, uint64, error) {
-	if !isID(string(id)) {
-		return record{}, 0, ErrNotFound
-	}
-	row, err := s.channels.Get(ctx, string(id))
-	if errors.Is(err, store.ErrNotFound) {
-		return record{}, 0, ErrNotFound
-	}
+func (s *Service) read(id ID) (record, error) {
+	r, err := s.channels.Get(string(id))
 	if err != nil {
-		return record{}, 0, fmt.Errorf("look up the channel: %w", err)
+		return record{}, ErrNotFound
 	}
-	r, err := s.parseRecord(row)
-	return r, row.Revision, err
-}
-
-func (s *Service) parseRecord(row store.Record) (record, error) {
-	var r record
-	if err := json.Unmarshal(row.Value, &r); err != nil {
-		return record{}, fmt.Errorf("read the record of channel %s: %w", row.Key, err)
-	}
-	r.own(s.cfg.Account)
 	return r, nil
 }
 
@@ -281,47 +252,6 @@ func (r *record) own(account string) {
 		r.Keys[i].Account = account
 	}
 }
-
-// sweep removes index entries whose channel does not have the key: a crash
-// came between the two writes of a Create or of a Delete. Run calls it at the
-// start of the node; an entry counts as left behind only if it is still there
-// after the longest time a Create can take.
-func (s *Service) sweep(ctx context.Context) error {
-	entries, err := s.keyIndex.List(ctx, "")
-	if err != nil {
-		return err
-	}
-	var left []store.Record
-	for _, e := range entries {
-		_, _, err := s.findKey(ctx, KeyID(e.Key))
-		if errors.Is(err, ErrKeyNotFound) {
-			left = append(left, e)
-		} else if err != nil {
-			return err
-		}
-	}
-	if len(left) == 0 {
-		return nil
-	}
-	select {
-	case <-time.After(sweepDelay):
-	case <-ctx.Done():
-		return nil
-	}
-	for _, e := range left {
-		_, _, err := s.findKey(ctx, KeyID(e.Key))
-		if !errors.Is(err, ErrKeyNotFound) {
-			continue
-		}
-		if err := s.keyIndex.Delete(ctx, e.Key, e.Revision); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
-}
-
-// sweepDelay is longer than any Create takes between its two writes.
-const sweepDelay = time.Minute
 
 func (s *Service) reserve() error {
 	s.mu.Lock()

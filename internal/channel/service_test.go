@@ -94,7 +94,7 @@ func TestFindKeyValue(t *testing.T) {
 		t.Fatal(err)
 	}
 	value := key.Value.Reveal()
-	got, _, err := s.findKeyValue(t.Context(), value)
+	got, _, err := s.findKeyValue(value)
 	if err != nil || got.ID != ch.ID {
 		t.Errorf("the key's own value: got channel %q, %v, want %q", got.ID, err, ch.ID)
 	}
@@ -109,7 +109,7 @@ func TestFindKeyValue(t *testing.T) {
 		"id with a wildcard":   "sk_us-east-1_>_" + secret,
 		"very long":            value + strings.Repeat("x", 100_000),
 	} {
-		if _, _, err := s.findKeyValue(t.Context(), wrong); !errors.Is(err, ErrKeyNotFound) {
+		if _, _, err := s.findKeyValue(wrong); !errors.Is(err, ErrKeyNotFound) {
 			t.Errorf("%s: got %v, want ErrKeyNotFound", name, err)
 		}
 	}
@@ -217,72 +217,71 @@ func TestTooMany(t *testing.T) {
 	}
 }
 
-// A breaking table fails from a given write on, as if the process had died.
-type breakingTable struct {
-	store.Table
-	broken *bool
+// Deaf tables write what is created, but their answers are lost.
+type deafTables struct{ *storetest.Memory }
+
+type deafTable struct{ store.Table }
+
+var errNoAnswer = errors.New("no answer")
+
+func (d deafTables) Table(ctx context.Context, name string, cfg store.TableConfig) (store.Table, error) {
+	t, err := d.Memory.Table(ctx, name, cfg)
+	return deafTable{t}, err
 }
 
-var errBroken = errors.New("broken")
-
-func (b breakingTable) Create(ctx context.Context, key string, value []byte) (uint64, error) {
-	if *b.broken {
-		return 0, errBroken
+func (d deafTable) Create(ctx context.Context, key string, value []byte) (uint64, error) {
+	if _, err := d.Table.Create(ctx, key, value); err != nil {
+		return 0, err
 	}
-	return b.Table.Create(ctx, key, value)
+	return 0, errNoAnswer
 }
 
-func (b breakingTable) Delete(ctx context.Context, key string, revision uint64) error {
-	if *b.broken {
-		return errBroken
-	}
-	return b.Table.Delete(ctx, key, revision)
-}
-
-func TestCrashBetweenWritesLeavesNothing(t *testing.T) {
+func TestFailedCreateLeavesNothing(t *testing.T) {
 	tables := new(storetest.Memory)
-	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, Config{}, tables)
-		ch, key, err := s.Create(t.Context(), Spec{Region: "us-east-1"})
-		if err != nil {
-			t.Fatal(err)
+	s := newService(t, Config{MaxChannels: 1}, deafTables{tables})
+	for range 2 { // each lets go of its place
+		if _, _, err := s.Create(t.Context(), Spec{Region: "us-east-1"}); !errors.Is(err, errNoAnswer) {
+			t.Fatalf("got %v, want errNoAnswer", err)
 		}
-		broken := true
-		whole := s.channels
-		s.channels = breakingTable{s.channels, &broken}
-		if _, _, err := s.Create(t.Context(), Spec{Region: "us-east-1"}); !errors.Is(err, errBroken) {
-			t.Fatalf("got %v, want errBroken", err)
-		}
-		s.channels = whole
-		s.keyIndex = breakingTable{s.keyIndex, &broken}
-		if err := s.Delete(t.Context(), ch.ID); err != nil {
-			t.Errorf("Delete with a broken index: got %v, want the channel gone", err)
-		}
-		if _, err := s.StreamKey(t.Context(), key.ID); !errors.Is(err, ErrKeyNotFound) {
-			t.Errorf("key of the deleted channel: got %v, want ErrKeyNotFound", err)
-		}
-		if _, _, err := s.findKeyValue(t.Context(), key.Value.Reveal()); !errors.Is(err, ErrKeyNotFound) {
-			t.Errorf("value of the deleted channel's key: got %v, want ErrKeyNotFound", err)
-		}
-		if list, _ := s.List(t.Context(), "", "us-east-1"); len(list) != 0 {
-			t.Errorf("got channels %v, want none", list)
-		}
+	}
+	if list, _ := s.List(t.Context(), "", "us-east-1"); len(list) != 0 {
+		t.Errorf("got channels %v, want none", list)
+	}
+	again := newService(t, Config{}, tables)
+	if list, _ := again.List(t.Context(), "", "us-east-1"); len(list) != 0 {
+		t.Errorf("after a restart: got channels %v, want none", list)
+	}
+}
 
-		// The next start removes what was left in the index.
-		s = newService(t, Config{}, tables)
-		kept, _, err := s.Create(t.Context(), Spec{Region: "us-east-1"})
+func TestTwoServicesSeeEachOthersChannels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tables := new(storetest.Memory)
+		a, b := newService(t, Config{}, tables), newService(t, Config{}, tables)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		for _, s := range []*Service{a, b} {
+			running.Go(func() {
+				if err := s.Run(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		ch, key, err := a.Create(ctx, Spec{Region: "us-east-1"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if left, _ := s.keyIndex.List(t.Context(), ""); len(left) != 2 {
-			t.Fatalf("index before the sweep: got %d entries, want the lost one and the good one", len(left))
+		synctest.Wait()
+		if _, err := b.StreamKey(ctx, key.ID); err != nil {
+			t.Errorf("the other's key: got %v", err)
 		}
-		if err := s.sweep(t.Context()); err != nil {
-			t.Fatal(err)
+		if err := b.Delete(ctx, ch.ID); err != nil {
+			t.Errorf("delete the other's channel: got %v", err)
 		}
-		left, err := s.keyIndex.List(t.Context(), "")
-		if err != nil || len(left) != 1 || string(left[0].Value) != string(kept.ID) {
-			t.Errorf("index after the sweep: got %v, %v, want the one key of %s", left, err, kept.ID)
+		synctest.Wait()
+		if _, err := a.Get(ctx, ch.ID); !errors.Is(err, ErrNotFound) {
+			t.Errorf("what the other deleted: got %v, want ErrNotFound", err)
 		}
+		stop()
+		running.Wait()
 	})
 }

@@ -125,7 +125,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		}, keys, meetings, connectors, channels, log),
 		meeting:  meetings.Handler(),
 		metrics:  newMetrics(metricsSources{meetings, connectors, channels, desk, relay}, cfg.Metrics.Token, log),
-		playback: playback.New(playback.Config{Account: cfg.Account}, channels, log),
+		playback: playback.New(playback.Config{}, channels, log),
 		site:     application,
 		web:      web.Handler(),
 		ready:    ready.Load,

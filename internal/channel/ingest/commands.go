@@ -131,9 +131,15 @@ func (s *session) refused(reason, err error) error {
 	case errors.Is(reason, ErrUnknownKey):
 		s.server.refusedKey.Add(1)
 		r.status.Description = ErrUnknownKey.Error()
+	case errors.Is(reason, ErrExpired):
+		s.server.refusedKey.Add(1)
+		r.status.Description = ErrExpired.Error()
 	case errors.Is(reason, ErrBusy):
 		s.server.refusedElse.Add(1)
 		r.status.Description = ErrBusy.Error()
+	case errors.Is(reason, ErrTooMany):
+		s.server.refusedElse.Add(1)
+		r.status.Description = ErrTooMany.Error()
 	case errors.Is(reason, ErrInsecure):
 		s.server.refusedElse.Add(1)
 		r.status.Code = rtmp.CodePublishDenied

@@ -20,6 +20,8 @@ import (
 var (
 	ErrUnknownKey = errors.New("unknown stream key")
 	ErrBusy       = errors.New("somebody publishes with this stream key already")
+	ErrExpired    = errors.New("the stream key has expired")
+	ErrTooMany    = errors.New("as many streams are live as this account may have")
 	ErrInsecure   = errors.New("this channel takes encrypted connections (RTMPS) only")
 )
 

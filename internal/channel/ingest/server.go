@@ -76,8 +76,8 @@ type Stats struct {
 	Publishing int // now
 
 	RefusedFull int64 // connections beyond a limit of Config
-	RefusedKey  int64 // unknown stream keys
-	RefusedElse int64 // keys in use, and plain RTMP where it is not wanted
+	RefusedKey  int64 // unknown and expired stream keys
+	RefusedElse int64 // keys in use, too many streams, and plain RTMP where it is not wanted
 	Ignored     int64 // media messages before their decoder configuration, or without media
 }
 

@@ -69,7 +69,7 @@ func (v *viewer) play(events []packagertest.Event) {
 		}
 		if v.lives < 0 && v.Playing() {
 			v.lives = e.Time()
-			v.first = string(v.Multivariant("", ""))
+			v.first = string(v.Multivariant("", "", 0))
 		}
 		v.check()
 	}
@@ -341,7 +341,7 @@ func TestLongKeyFrameInterval(t *testing.T) {
 					t.Errorf("segment %d: the sound lasts %v, the picture %v", s.Sequence, a.Duration, s.Duration)
 				}
 			}
-			if got := strings.Contains(string(v.Multivariant("", "")), "INDEPENDENT-SEGMENTS"); got != c.independent {
+			if got := strings.Contains(string(v.Multivariant("", "", 0)), "INDEPENDENT-SEGMENTS"); got != c.independent {
 				t.Errorf("the multivariant playlist promises independent segments: got %v, want %v", got, c.independent)
 			}
 		})
@@ -351,12 +351,12 @@ func TestLongKeyFrameInterval(t *testing.T) {
 func TestMultivariant(t *testing.T) {
 	v := watch(t, packager.Config{})
 	v.Begin()
-	if got := v.Multivariant("", ""); got != nil {
+	if got := v.Multivariant("", "", 0); got != nil {
 		t.Errorf("before any media: got %s", got)
 	}
 	events := packagertest.Encode(t, picture+" "+sound+" -t 5 "+x264+" -g 60 "+aacLC)
 	v.play(events)
-	text := string(v.Multivariant("run/", "?s=1"))
+	text := string(v.Multivariant("run/", "?s=1", 0))
 	variant := hlstest.Attributes(text, "#EXT-X-STREAM-INF")
 	if variant["RESOLUTION"] != "320x180" || variant["FRAME-RATE"] != "30.000" || !strings.HasPrefix(variant["CODECS"], "avc1.42c0") || !strings.HasSuffix(variant["CODECS"], ",mp4a.40.2") {
 		t.Errorf("got variant %v", variant)

@@ -205,9 +205,10 @@ func (r *Rendition) entry(s *segment, init *int, parts bool) hls.Segment {
 
 // Multivariant returns the multivariant playlist's text, or nil while nothing
 // can be played. The URIs of its media playlists begin with prefix and end
-// with suffix.
-func (p *Packager) Multivariant(prefix, suffix string) []byte {
+// with suffix. A picture with more than maxLines is left out (0: none is).
+func (p *Packager) Multivariant(prefix, suffix string, maxLines int) []byte {
 	video, audio := p.video.facts(), p.audio.facts()
+	video.present = video.present && (maxLines == 0 || video.info.lines() <= maxLines)
 	main := video
 	if !video.present {
 		main = audio
@@ -235,6 +236,16 @@ func (p *Packager) Multivariant(prefix, suffix string) []byte {
 	}
 	return m.Append(nil)
 }
+
+// Lines returns how many pixels the shorter side of the picture has now: what
+// the 720 of 720p counts, also of a picture on end. Of sound it is 0.
+func (r *Rendition) Lines() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.info.lines()
+}
+
+func (i initSegment) lines() int { return min(i.width, i.height) }
 
 // facts are what a multivariant playlist tells of a rendition.
 type facts struct {

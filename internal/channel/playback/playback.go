@@ -1,8 +1,9 @@
 // Package playback serves what package packager makes over HTTP: Low-Latency
 // HLS with blocking playlist reload and preload hints (RFC 8216bis, 6.2.5), and
-// with the same playlists plain HLS. In come requests, out go shared bytes;
-// what they say is left to package packager, and which channels are live to
-// package channel.
+// with the same playlists plain HLS. In come requests, out go shared bytes, to
+// those who may have them. What the bytes say is left to package packager, which
+// channels are live and by which rules they may be watched to package channel,
+// and what tokens and sessions say to package ticket.
 package playback
 
 import (
@@ -13,19 +14,19 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/channel/packager"
+	"belfry.live/belfry/internal/channel/ticket"
 	"belfry.live/belfry/internal/wire/hls"
 )
 
-// Config says how channels are served. Account must be set; the other zero
-// values are defaults.
+// Config says how channels are served. Its zero value is the default.
 type Config struct {
-	Account string // 12 digits, in every playback URL
 	// MaxWait is how long a request may wait for media to come (0: 6 s, three
 	// target durations).
 	MaxWait    time.Duration
@@ -41,6 +42,16 @@ type Channels interface {
 	// BroadcastRun returns the named broadcast of the channel, which may be
 	// over.
 	BroadcastRun(id channel.ID, run string) (*channel.Broadcast, bool)
+	// Rules returns who may watch the channel, live or not, if there is one.
+	// Every request asks, so it must not take long.
+	Rules(channel.ID) (channel.Rules, bool)
+	// PlaybackKeys returns the keys that the owner signs tokens with.
+	PlaybackKeys(channel.Owner) []ticket.PublicKey
+	// Revoked tells whether the viewer's sessions of that version are ended.
+	Revoked(id channel.ID, viewer ticket.Viewer, version int64) bool
+	// UseOnce notes that a token with that UUID is used, or returns
+	// channel.ErrUsed.
+	UseOnce(ctx context.Context, id channel.ID, uuid string) error
 }
 
 // A Handler answers all requests below Root.
@@ -49,6 +60,11 @@ type Handler struct {
 	channels Channels
 	log      *slog.Logger
 	waiting  chan struct{} // has an element for every request that waits
+	sealer   *ticket.Sealer
+	// checking has an element for every signature that is being checked. That
+	// costs a millisecond of CPU, and strangers can ask for it.
+	checking chan struct{}
+	now      func() time.Time
 }
 
 // New returns a Handler for the channels.
@@ -56,21 +72,19 @@ func New(cfg Config, channels Channels, log *slog.Logger) *Handler {
 	cfg.MaxWait = cmp.Or(cfg.MaxWait, 6*time.Second)
 	cfg.MaxWaiting = cmp.Or(cfg.MaxWaiting, 20_000)
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 30*time.Second)
-	return &Handler{cfg: cfg, channels: channels, log: log, waiting: make(chan struct{}, cfg.MaxWaiting)}
+	return &Handler{
+		cfg: cfg, channels: channels, log: log, waiting: make(chan struct{}, cfg.MaxWaiting),
+		// Runs, and with them what sessions are for, end with the process:
+		// its sessions need no key that outlives it.
+		sealer:   ticket.NewSealer(),
+		checking: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		now:      time.Now,
+	}
 }
-
-// What caches may keep. Media never changes under its URL. A playlist that was
-// waited for is what its URL with the directives stands for (RFC 8216bis,
-// appendix B.1); any other one changes with every part.
-const (
-	keepMedia    = "public, max-age=3600, immutable"
-	keepPlaylist = "public, max-age=12"
-	keepNothing  = "no-store"
-)
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	header.Set("Access-Control-Allow-Origin", "*")
+	header.Set(allowOrigin, "*")
 	header.Set("Access-Control-Expose-Headers", "Date, Age, Content-Length")
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -86,16 +100,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t, ok := parsePath(r.URL.Path)
-	if !ok || t.account != h.cfg.Account {
-		refuse(w, http.StatusNotFound, "no such channel")
+	if !ok {
+		refuse(w, http.StatusNotFound, noChannel)
+		return
+	}
+	rules, ok := h.channels.Rules(t.id)
+	if !ok || rules.Account != t.account || rules.Region != t.region {
+		refuse(w, http.StatusNotFound, noChannel)
 		return
 	}
 	if t.run == "" {
-		h.serveMultivariant(w, r, t)
+		h.serveMultivariant(w, r, t, rules)
+		return
+	}
+	v, err := h.admit(r, t, rules)
+	if err != nil {
+		forbid(w, t, err)
 		return
 	}
 	b, ok := h.channels.BroadcastRun(t.id, t.run)
-	if !ok || b.Region != t.region {
+	if !ok {
 		refuse(w, http.StatusNotFound, "the broadcast is over")
 		return
 	}
@@ -104,29 +128,66 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "no such rendition")
 		return
 	}
-	if t.file == "" {
-		h.servePlaylist(w, r, b, rendition)
+	if limit := v.session.MaxResolution.Lines(); limit > 0 && rendition.Lines() > limit {
+		forbid(w, t, errTooManyLines)
 		return
 	}
-	h.serveMedia(w, r, rendition, t.file)
+	if t.file == "" {
+		h.servePlaylist(w, r, v, b, rendition)
+		return
+	}
+	h.serveMedia(w, r, v, rendition, t.file)
 }
 
+const noChannel = "no such channel"
+
 // serveMultivariant answers with the multivariant playlist, whose links carry a
-// new session: by it viewers are counted.
-func (h *Handler) serveMultivariant(w http.ResponseWriter, r *http.Request, t target) {
+// new session: by it viewers are counted, and those of private channels let in.
+func (h *Handler) serveMultivariant(w http.ResponseWriter, r *http.Request, t target, rules channel.Rules) {
+	token, v, err := h.begin(r, t, rules)
+	if errors.Is(err, errBusy) {
+		refuse(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	if err != nil {
+		forbid(w, t, err)
+		return
+	}
 	b, ok := h.channels.Broadcast(t.id)
-	if !ok || b.Region != t.region {
+	if !ok {
 		refuse(w, http.StatusNotFound, "the channel is offline")
 		return
 	}
-	var session [8]byte
-	rand.Read(session[:]) // never fails
-	text := b.Multivariant(Name(t.region, t.account, t.id)+"/"+b.Run+"/", "?"+sessionKey+"="+hex.EncodeToString(session[:]))
-	if text == nil {
+	prefix, suffix := Name(t.region, t.account, t.id)+"/"+b.Run+"/", ""
+	if rules.Authorized {
+		prefix += sessionMark + h.sealer.Seal(string(t.id), b.Run, v.session) + "/"
+	} else {
+		var session [8]byte
+		rand.Read(session[:]) // never fails
+		suffix = "?" + sessionKey + "=" + hex.EncodeToString(session[:])
+	}
+	text := b.Multivariant(prefix, suffix, token.MaxResolution.Lines())
+	switch {
+	case text == nil && b.Multivariant("", "", 0) != nil:
+		forbid(w, t, errTooManyLines)
+		return
+	case text == nil:
 		refuse(w, http.StatusNotFound, "the channel is offline")
 		return
 	}
-	h.send(w, r, hls.ContentType, keepNothing, text)
+	if token.SingleUse != "" && r.Method == http.MethodGet { // HEAD hands no session out
+		switch err := h.channels.UseOnce(r.Context(), t.id, token.SingleUse); {
+		case errors.Is(err, channel.ErrUsed):
+			forbid(w, t, err)
+			return
+		case err != nil:
+			h.log.Error("a viewer was turned away", "channel", t.id, "err", err)
+			refuse(w, http.StatusServiceUnavailable, "the use of the token cannot be recorded")
+			return
+		}
+	}
+	v.head(w)
+	h.send(w, r, hls.ContentType, v.keep(keepNothing), text)
 }
 
 const (
@@ -134,19 +195,23 @@ const (
 	sessionLength = 16 // hex digits
 )
 
-func (h *Handler) servePlaylist(w http.ResponseWriter, r *http.Request, b *channel.Broadcast, rendition *packager.Rendition) {
+func (h *Handler) servePlaylist(w http.ResponseWriter, r *http.Request, v view, b *channel.Broadcast, rendition *packager.Rendition) {
 	query := r.URL.Query()
 	q, err := parseDirectives(query.Get("_HLS_msn"), query.Get("_HLS_part"), query.Get("_HLS_skip"))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if session := query.Get(sessionKey); len(session) == sessionLength {
+	session := v.session.Name
+	if session == "" {
+		session = query.Get(sessionKey)
+	}
+	if len(session) == sessionLength || v.session.Name != "" {
 		b.Saw(session, time.Now())
 	}
 	ctx, done, ok := h.wait(r.Context())
 	if !ok {
-		refuse(w, http.StatusServiceUnavailable, "too many requests are waiting")
+		refuse(w, http.StatusServiceUnavailable, errBusy.Error())
 		return
 	}
 	text, err := rendition.Playlist(ctx, q)
@@ -163,17 +228,18 @@ func (h *Handler) servePlaylist(w http.ResponseWriter, r *http.Request, b *chann
 		// Else the wait was too long: the publisher is silent or lost. The
 		// playlist as it is keeps players asking; an error makes them give up.
 	}
-	w.Header().Set("Vary", "Accept-Encoding")
+	v.head(w)
+	w.Header().Add("Vary", "Accept-Encoding")
 	body := text.Plain()
 	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
 		w.Header().Set("Content-Encoding", "gzip")
 		body = text.Gzip()
 	}
-	h.send(w, r, hls.ContentType, keep, body)
+	h.send(w, r, hls.ContentType, v.keep(keep), body)
 }
 
 // serveMedia answers with an initialization segment, a part or a segment.
-func (h *Handler) serveMedia(w http.ResponseWriter, r *http.Request, rendition *packager.Rendition, file string) {
+func (h *Handler) serveMedia(w http.ResponseWriter, r *http.Request, v view, rendition *packager.Rendition, file string) {
 	name, ok := parseFile(file)
 	if !ok {
 		refuse(w, http.StatusNotFound, "no such media")
@@ -194,7 +260,7 @@ func (h *Handler) serveMedia(w http.ResponseWriter, r *http.Request, rendition *
 	case partFile:
 		ctx, done, ok := h.wait(r.Context())
 		if !ok {
-			refuse(w, http.StatusServiceUnavailable, "too many requests are waiting")
+			refuse(w, http.StatusServiceUnavailable, errBusy.Error())
 			return
 		}
 		body = make([][]byte, 1)
@@ -212,7 +278,8 @@ func (h *Handler) serveMedia(w http.ResponseWriter, r *http.Request, rendition *
 	if rendition.Audio() {
 		contentType = "audio/mp4"
 	}
-	h.send(w, r, contentType, keepMedia, body...)
+	v.head(w)
+	h.send(w, r, contentType, v.keep(keepMedia), body...)
 }
 
 // wait bounds a request that may wait for media, in time and, with all others,
@@ -254,7 +321,7 @@ func (h *Handler) send(w http.ResponseWriter, r *http.Request, contentType, keep
 }
 
 func refuse(w http.ResponseWriter, status int, text string) {
-	w.Header().Set("Cache-Control", keepNothing)
+	w.Header().Set("Cache-Control", cacheControl[keepNothing].all)
 	http.Error(w, text, status)
 }
 

@@ -28,6 +28,7 @@ import (
 	"belfry.live/belfry/internal/channel/packager"
 	"belfry.live/belfry/internal/channel/packager/packagertest"
 	"belfry.live/belfry/internal/channel/playback"
+	"belfry.live/belfry/internal/channel/ticket"
 	"belfry.live/belfry/internal/store/natskv"
 	"belfry.live/belfry/internal/wire/hls/hlstest"
 )
@@ -66,10 +67,9 @@ func newSite(t *testing.T, cfg playback.Config) *site {
 		cancel()
 		running.Wait()
 	})
-	if s.channel, s.key, err = s.service.Create(t.Context(), channel.Spec{Region: "us-east-1"}); err != nil {
+	if s.channel, s.key, err = s.service.Create(t.Context(), channel.Spec{Account: account, Region: "us-east-1"}); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Account = account
 	s.server = httptest.NewServer(playback.New(cfg, s.service, log))
 	t.Cleanup(s.server.Close)
 	return s
@@ -627,7 +627,7 @@ func FuzzPath(f *testing.F) {
 		f.Add(path, "5", "3", "YES")
 	}
 	service, broadcast := fuzzChannels(f)
-	h := playback.New(playback.Config{Account: account, MaxWait: time.Millisecond}, service, slog.New(slog.DiscardHandler))
+	h := playback.New(playback.Config{MaxWait: time.Millisecond}, service, slog.New(slog.DiscardHandler))
 	f.Fuzz(func(t *testing.T, path, msn, part, skip string) {
 		path = strings.ReplaceAll(path, "run", broadcast)
 		w := httptest.NewRecorder()
@@ -653,6 +653,16 @@ func (c onlyChannel) Broadcast(id channel.ID) (*channel.Broadcast, bool) {
 func (c onlyChannel) BroadcastRun(id channel.ID, run string) (*channel.Broadcast, bool) {
 	return c.b, id == c.b.Channel && run == c.b.Run
 }
+
+func (c onlyChannel) Rules(id channel.ID) (channel.Rules, bool) {
+	return channel.Rules{Owner: channel.Owner{Account: account, Region: "us-east-1"}}, id == c.b.Channel
+}
+
+func (onlyChannel) PlaybackKeys(channel.Owner) []ticket.PublicKey { return nil }
+
+func (onlyChannel) Revoked(channel.ID, ticket.Viewer, int64) bool { return false }
+
+func (onlyChannel) UseOnce(context.Context, channel.ID, string) error { return nil }
 
 func fuzzChannels(f *testing.F) (playback.Channels, string) {
 	f.Helper()

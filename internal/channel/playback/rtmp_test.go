@@ -27,7 +27,7 @@ func TestRTMPPublisherDies(t *testing.T) {
 	}
 	s := newSite(t, playback.Config{})
 	var err error
-	s.channel, s.key, err = s.service.Create(t.Context(), channel.Spec{Region: "us-east-1", InsecureIngest: true})
+	s.channel, s.key, err = s.service.Create(t.Context(), channel.Spec{Account: account, Region: "us-east-1", InsecureIngest: true})
 	if err != nil {
 		t.Fatal(err)
 	}
