@@ -20,7 +20,7 @@ import (
 const (
 	// MaxEnvelope is the largest envelope, in bytes; it is EventBridge's.
 	MaxEnvelope  = 256 << 10
-	maxToken     = 128
+	maxToken     = 64
 	maxType      = 128
 	maxNotify    = 8
 	maxARN       = 1024

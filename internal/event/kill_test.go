@@ -127,12 +127,12 @@ func TestAcknowledgedEventsSurviveSIGKILL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := j.Read(account, 0)
+	events := reader{j, account, 0}
 	next := map[string]int{}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for seen := uint64(0); seen < last; {
-		r, err := reader.Next(ctx)
+		r, err := events.next(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 // A Record is an event in the journal.
 type Record struct {
 	Sequence uint64 // its place in the journal, from 1
+	ID       string
 	Appended time.Time
 	Subject  string // events.<account>.<source>.<kind>.<subject>
 	Type     string
@@ -39,42 +40,25 @@ func (r Record) Envelope() (Envelope, error) {
 
 func record(m *jetstream.RawStreamMsg) Record {
 	return Record{
-		Sequence: m.Sequence, Appended: m.Time, Subject: m.Subject,
+		Sequence: m.Sequence, ID: m.Header.Get(nats.MsgIdHdr), Appended: m.Time, Subject: m.Subject,
 		Type: m.Header.Get(typeHeader), Notify: m.Header[notifyHeader], Body: m.Data,
 	}
 }
 
 func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
 
-// A Reader reads the events of one account, or of all, in order. Only one
-// goroutine may use it.
-type Reader struct {
-	journal *Journal
-	filter  string
-	next    uint64
-}
-
-// Read returns a Reader of the account's events, of all accounts if it is
-// empty, that begins with the first one whose sequence is from or more.
-func (j *Journal) Read(account string, from uint64) *Reader {
+// Next returns the first event of the account, of any if it is empty, whose
+// sequence is from or more, and waits for it until ctx ends.
+func (j *Journal) Next(ctx context.Context, account string, from uint64) (Record, error) {
 	filter := subjectRoot + ".>"
 	if account != "" {
 		filter = subjectRoot + "." + account + ".>"
 	}
-	return &Reader{journal: j, filter: filter, next: max(from, 1)}
-}
-
-// Next returns the next event, and waits for it until ctx ends.
-func (r *Reader) Next(ctx context.Context) (Record, error) {
 	for {
-		grown := r.journal.growth() // before looking, so that nothing is missed
-		found, ok, err := r.journal.at(ctx, r.filter, r.next)
-		if err != nil {
-			return Record{}, err
-		}
-		if ok {
-			r.next = found.Sequence + 1
-			return found, nil
+		grown := j.growth() // before looking, so that nothing is missed
+		found, ok, err := j.At(ctx, filter, from)
+		if ok || err != nil {
+			return found, err
 		}
 		select {
 		case <-grown:
@@ -87,11 +71,7 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 // At returns the first event of the subject, as in Record, whose sequence is
 // from or more; false says that there is none.
 func (j *Journal) At(ctx context.Context, subject string, from uint64) (Record, bool, error) {
-	return j.at(ctx, subject, from)
-}
-
-func (j *Journal) at(ctx context.Context, filter string, from uint64) (Record, bool, error) {
-	m, err := j.events.GetMsg(ctx, from, jetstream.WithGetMsgSubject(filter))
+	m, err := j.events.GetMsg(ctx, max(from, 1), jetstream.WithGetMsgSubject(subject))
 	switch {
 	case isNotFound(err):
 		return Record{}, false, nil
