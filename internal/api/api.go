@@ -82,6 +82,8 @@ func New(cfg Config, keys Keys, meetings chimemeetings.Meetings, connectors medi
 	return a
 }
 
+//go:generate go run ../../tools/compatibility ../../docs/compatibility.md
+
 // Services returns the tables of the services. They are not to be changed.
 func (a *API) Services() []*restjson.Service { return a.services }
 

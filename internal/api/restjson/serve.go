@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -12,20 +13,39 @@ import (
 // when its client has gone, so that a line that is cut leaves nothing half done.
 const MaxTime = 30 * time.Second
 
+// What is beyond these is left to the check of the members to refuse.
+const (
+	maxResources = 100  // of one operation
+	maxARN       = 2048 // bytes
+)
+
 // Permit refuses what the caller's policy does not allow.
 func (s *Service) Permit(call Call, c Caller, in Input) *Error {
 	if c.May == nil {
 		return nil
 	}
 	op := call.Operation
-	action, resource := s.Name+":"+op.Name, "*"
-	if op.Resource != nil {
-		resource = op.Resource(c, in.document)
-	}
-	if err := c.May(action, resource); err != nil {
-		return &Error{Status: http.StatusForbidden, Type: s.Denied, Message: err.Error()}
+	for _, resource := range s.about(op, c, in.document) {
+		if err := c.May(s.Name+":"+op.Name, resource); err != nil {
+			return &Error{Status: http.StatusForbidden, Type: s.Denied, Message: err.Error()}
+		}
 	}
 	return nil
+}
+
+// about returns the ARNs of what the operation is about, or "*".
+func (s *Service) about(op *Operation, c Caller, d Document) []string {
+	if op.Resource != nil {
+		return []string{op.Resource(c, d)}
+	}
+	var all []string
+	if s.Resources != nil {
+		all = s.Resources(c, d)
+	}
+	if len(all) == 0 || slices.ContainsFunc(all, func(arn string) bool { return len(arn) > maxARN }) {
+		return []string{"*"}
+	}
+	return all[:min(len(all), maxResources)]
 }
 
 // Serve runs the operation and answers. It returns what the server's log should

@@ -38,6 +38,10 @@ type Service struct {
 	// Owns says whether the ARN is of one of the service's resources. It
 	// decides between services that have the same route.
 	Owns func(arn string) bool
+	// Resources are the ARNs of what an operation is about, for policies, if its
+	// row does not say: every one must be allowed. The document is not checked
+	// yet. None, or a nil function: "*".
+	Resources func(Caller, Document) []string
 	// Pages seals page tokens; nil: with a secret of this service alone.
 	Pages *Pages
 	// Strict turns an error that an operation's row does not have into Failure,

@@ -40,6 +40,7 @@ func RequiredQuery(parameter, name string, s Shape) Member {
 // it, or an error that names the member, the limit and the value.
 type Shape interface {
 	check(name string, value any) (any, error)
+	describe() Description
 }
 
 // A Text is a string of limited length.
@@ -135,6 +136,26 @@ func (i integer) check(name string, value any) (any, error) {
 		return nil, fmt.Errorf("%s must be a whole number from %d to %d%s", name, i.min, i.max, Text{}.show(number.String()))
 	}
 	return n, nil
+}
+
+type instant struct{}
+
+// Instant is a time as requests write it: a number of seconds since 1970.
+func Instant() Shape { return instant{} }
+
+// maxInstant is in the year 9999, the last that a timestamp can name.
+const maxInstant = 253402300799
+
+func (instant) check(name string, value any) (any, error) {
+	number, ok := value.(json.Number)
+	if !ok {
+		return nil, fmt.Errorf("%s must be a number of seconds since 1970, got %s", name, kind(value))
+	}
+	seconds, err := number.Float64()
+	if err != nil || seconds < 0 || seconds > maxInstant {
+		return nil, fmt.Errorf("%s must be from 0 to %d seconds since 1970%s", name, int64(maxInstant), Text{}.show(number.String()))
+	}
+	return seconds, nil
 }
 
 type boolean struct{}

@@ -1,0 +1,43 @@
+package model
+
+import "path"
+
+// An exception is a difference that is meant.
+type exception struct {
+	client string // "": of both
+	about  string // a pattern of package path
+	aspect string // "": any
+	why    string
+}
+
+func (e exception) covers(client string, d difference) bool {
+	matched, err := path.Match(e.about, d.about)
+	return err == nil && matched && (e.client == "" || e.client == client) && (e.aspect == "" || e.aspect == d.aspect)
+}
+
+var exceptions = []exception{
+	{
+		"Go", "ivs UpdateAdConfiguration*", "is",
+		"the operation is newer than this client",
+	},
+	{
+		"Go", "ivs *postRollConfiguration*", "is",
+		"the member is newer than this client",
+	},
+	{
+		"JavaScript", "meetings CreateMeeting* input ClientRequestToken", "required",
+		"the client fills it in, so it calls it optional; the model requires it",
+	},
+	{
+		"", "ivs CreateChannel input preset", "enum",
+		`"" is taken as well, as none: what GetChannel answered can be sent back`,
+	},
+	{
+		"", "pipelines * input *AudioSampleRate", "enum",
+		"the model has a pattern of two alternatives instead",
+	},
+	{
+		"", "pipelines * input *CompositedVideo.CanvasOrientation", "is",
+		"an example in AWS's guide has it here, one level above its place in the model",
+	},
+}
