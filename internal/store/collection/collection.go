@@ -279,6 +279,9 @@ func (c *Collection[T]) current(ctx context.Context, key string) (*entry[T], err
 	if e, ok := c.state.Load().records.Get(key); ok {
 		return e, nil
 	}
+	if store.CheckKey(key) != nil {
+		return nil, store.ErrNotFound // what is no key has no record
+	}
 	return c.refresh(ctx, key)
 }
 

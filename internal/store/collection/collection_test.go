@@ -125,6 +125,8 @@ func TestLife(t *testing.T) {
 	wantErr(t, "Update before Create", err, store.ErrNotFound)
 	_, err = c.Delete(ctx, "cat", nil)
 	wantErr(t, "Delete before Create", err, store.ErrNotFound)
+	_, err = c.Delete(ctx, "no key at all", nil)
+	wantErr(t, "Delete of what is no key", err, store.ErrNotFound)
 	wantErr(t, "Create", c.Create(ctx, "cat", animal{Name: "Tom"}), nil)
 	wantErr(t, "second Create", c.Create(ctx, "cat", animal{Name: "Tim"}), store.ErrExists)
 	old, err := c.Get("cat")
