@@ -18,6 +18,7 @@ var (
 	ErrNotBroadcasting = errors.New("the channel is not broadcasting")
 	ErrLive            = errors.New("the channel is live")
 	ErrTooMany         = errors.New("as many channels exist as this server allows")
+	ErrTooManyKeys     = errors.New("as many stream keys exist as a channel may have")
 	ErrSessionNotFound = errors.New("stream session not found")
 )
 
@@ -45,6 +46,7 @@ type Spec struct {
 	InsecureIngest  bool     // plain RTMP may publish too
 	Authorized      bool     // only who shows a token may watch
 	Policy          PolicyID // from where it may be watched; "": from everywhere
+	Recording       RecordingID
 	Tags            map[string]string
 }
 

@@ -21,6 +21,12 @@ type Config struct {
 	Retention time.Duration
 	Packager  packager.Config
 
+	// Recording lets recording configurations be made. CheckBucket says what is
+	// wrong with a bucket that is to take recordings.
+	Recording     bool
+	CheckBucket   func(ctx context.Context, bucket string) error
+	MaxRecordings int // configurations, of one owner (0: 20)
+
 	MaxStreams int           // of one owner at once (0: 100)
 	MaxViewers int           // of one owner at once, beyond which an event tells of it (0: 15000)
 	MaxStream  time.Duration // after which a publisher is cut off (0: 48 h)
@@ -42,6 +48,7 @@ func (c Config) withDefaults() Config {
 	c.MaxPlaybackKeys = cmp.Or(c.MaxPlaybackKeys, 3)
 	c.MaxRestrictionPolicies = cmp.Or(c.MaxRestrictionPolicies, 3)
 	c.MaxRevocations = cmp.Or(c.MaxRevocations, 100_000)
+	c.MaxRecordings = cmp.Or(c.MaxRecordings, 20)
 	c.StreamKeys = cmp.Or(c.StreamKeys, 1)
 	c.Retention = cmp.Or(c.Retention, time.Minute)
 	c.MaxStreams = cmp.Or(c.MaxStreams, 100)

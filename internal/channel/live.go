@@ -3,6 +3,8 @@ package channel
 import (
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // How long a publisher may be silent.
@@ -36,6 +38,8 @@ type live struct {
 
 	run *run // the publisher's; nil: none, or its stream ended in a long pause
 	air *run // what viewers see; its publisher may just have gone
+
+	metadata *rate.Limiter // of timed metadata; nil: there was none
 
 	crowded bool                 // its owner has too many viewers, and that was told
 	told    map[string]time.Time // when events that come often were told, by name and code

@@ -35,9 +35,10 @@ type Service struct {
 	count int          // channels there are or are being made
 	lives map[ID]*live // of channels with a publisher, or with one not long ago
 
-	recorder *recorder
-	seats    seats
-	closed   atomic.Bool // nobody may publish any more
+	recorder   *recorder
+	recordings *recordings
+	seats      seats
+	closed     atomic.Bool // nobody may publish any more
 }
 
 // A record is what the store keeps of a channel: one write makes the channel
@@ -72,6 +73,9 @@ func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger)
 	if s.recorder, err = newRecorder(ctx, cfg, tables, log); err != nil {
 		return nil, err
 	}
+	if s.recordings, err = newRecordings(ctx, cfg, tables, log); err != nil {
+		return nil, err
+	}
 	if s.viewing, err = newViewing(ctx, cfg, tables, log); err != nil {
 		return nil, err
 	}
@@ -98,6 +102,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var side sync.WaitGroup
 	defer side.Wait()
 	side.Go(func() { s.viewing.run(ctx) })
+	side.Go(func() { s.recordings.run(ctx) })
 	side.Go(func() { _ = s.channels.Run(ctx) }) // ends with ctx alone
 	recording, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRecording()
@@ -121,7 +126,7 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Create makes a channel and its one stream key.
 func (s *Service) Create(ctx context.Context, spec Spec) (Channel, StreamKey, error) {
-	release, err := s.holdPolicy(spec.Owner(), spec.Policy)
+	release, err := s.hold(spec.Owner(), spec)
 	if err != nil {
 		return Channel{}, StreamKey{}, err
 	}

@@ -579,14 +579,14 @@ func TestExpiredKey(t *testing.T) {
 		"2026-03-04T05:06:08Z": false, "2026-03-04T05:06:07Z": true, "2026-03-04T06:06:08+01:00": false, "2025-01-01T00:00:00Z": true,
 	} {
 		k := StreamKey{Tags: map[string]string{ExpiryTag: text}}
-		if err := CheckKeyTags(k.Tags); err != nil || k.Expired(now) != want {
+		if err := checkKeyTags(k.Tags); err != nil || k.Expired(now) != want {
 			t.Errorf("%s: got expired %v, %v, want %v", text, k.Expired(now), err, want)
 		}
 	}
 	if (StreamKey{}).Expired(now) {
 		t.Error("a key without an end has expired")
 	}
-	if err := CheckKeyTags(map[string]string{ExpiryTag: "tomorrow"}); err == nil || !strings.Contains(err.Error(), `"tomorrow"`) {
+	if err := checkKeyTags(map[string]string{ExpiryTag: "tomorrow"}); err == nil || !strings.Contains(err.Error(), `"tomorrow"`) {
 		t.Errorf("got %v, want the value named", err)
 	}
 }

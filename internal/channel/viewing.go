@@ -19,6 +19,12 @@ type InvalidError struct {
 	Reason string
 }
 
+// ErrInvalid is what every InvalidError is.
+var ErrInvalid = errors.New("a member cannot be what it is")
+
+// Is says whether target is ErrInvalid.
+func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
+
 func (e *InvalidError) Error() string { return e.Member + ": " + e.Reason }
 
 func invalid(member, format string, args ...any) error {
