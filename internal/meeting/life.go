@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -13,8 +12,6 @@ type life struct {
 	// Fixed.
 	created time.Time
 	primary ID // of a replica
-
-	write sync.Mutex // serializes changes of the record; Service.mu is never held with it
 
 	// Guarded by Service.mu.
 	room       *room               // nil: nobody is in

@@ -8,12 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"belfry.live/belfry/internal/store"
+	"belfry.live/belfry/internal/store/collection"
 )
 
 // A record is all that is kept of a meeting. Its attendees are in it, so that
@@ -39,6 +40,13 @@ func (r *record) named(externalUserID string) (Attendee, bool) {
 	return r.Attendees[i], true
 }
 
+// copy returns a record whose attendees and tags can be changed.
+func (r record) copy() record {
+	r.Attendees = slices.Clone(r.Attendees)
+	r.Meeting.Tags = maps.Clone(r.Meeting.Tags)
+	return r
+}
+
 // stillThere returns those of a roster who may still join.
 func (r *record) stillThere(roster []rosterEntry) []rosterEntry {
 	return slices.DeleteFunc(roster, func(e rosterEntry) bool {
@@ -50,17 +58,26 @@ func (r *record) stillThere(roster []rosterEntry) []rosterEntry {
 // records is the table of meetings, by id, and that of the request tokens of
 // those that live.
 type records struct {
-	account  string // of records that do not say whose they are
-	meetings store.Table
+	meetings *collection.Collection[record]
 	tokens   store.Table // tokenKey -> meeting id
 	marks    store.Table // meeting id -> who is present
 }
 
-func openRecords(ctx context.Context, account string, tables store.Tables) (records, error) {
-	r := records{account: account}
-	var err error
-	if r.meetings, err = tables.Table(ctx, "meetings", store.TableConfig{}); err != nil {
+// openRecords reads the meetings. The account is that of records which do not
+// say whose they are.
+func openRecords(ctx context.Context, account string, tables store.Tables, log *slog.Logger) (records, error) {
+	meetings, err := tables.Table(ctx, "meetings", store.TableConfig{})
+	if err != nil {
 		return records{}, err
+	}
+	var r records
+	r.meetings, err = collection.Open(ctx, meetings, collection.Config[record]{
+		Copy:    record.copy,
+		Upgrade: func(r *record) { r.Meeting.Account = cmp.Or(r.Meeting.Account, account) },
+		Log:     log,
+	})
+	if err != nil {
+		return records{}, fmt.Errorf("read the meetings: %w", err)
 	}
 	if r.tokens, err = tables.Table(ctx, "meeting-tokens", store.TableConfig{}); err != nil {
 		return records{}, err
@@ -104,72 +121,36 @@ func (r records) present(ctx context.Context) (map[ID][]rosterEntry, error) {
 	return all, nil
 }
 
-func (r records) load(ctx context.Context, id ID) (rec record, revision uint64, err error) {
-	if uuid.Validate(string(id)) != nil {
-		return record{}, 0, ErrNotFound // no key of ours, maybe none at all
-	}
-	got, err := r.meetings.Get(ctx, string(id))
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return record{}, 0, ErrNotFound
-	case err != nil:
-		return record{}, 0, err
-	}
-	rec, err = r.parse(got)
-	return rec, got.Revision, err
+// load returns a record, which is shared: nobody may change what it refers to.
+func (r records) load(id ID) (record, error) {
+	rec, err := r.meetings.Get(string(id))
+	return rec, meetingError(err)
 }
 
-func (r records) parse(row store.Record) (rec record, err error) {
-	if err := json.Unmarshal(row.Value, &rec); err != nil {
-		return record{}, fmt.Errorf("read the record of meeting %s: %w", row.Key, err)
+// meetingError makes of a missing record a missing meeting.
+func meetingError(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrNotFound
 	}
-	rec.Meeting.Account = cmp.Or(rec.Meeting.Account, r.account)
-	return rec, nil
+	return err
 }
 
 func (r records) create(ctx context.Context, rec record) error {
-	value, err := json.Marshal(rec)
-	if err != nil {
-		return fmt.Errorf("write the record of meeting %s: %w", rec.Meeting.ID, err)
-	}
-	_, err = r.meetings.Create(ctx, string(rec.Meeting.ID), value)
-	return err
+	return r.meetings.Create(ctx, string(rec.Meeting.ID), rec)
 }
 
 // update changes a record, again and again until nobody else changed it
 // meanwhile. If change returns an error, nothing is written.
 func (r records) update(ctx context.Context, id ID, change func(*record) error) error {
-	for {
-		rec, revision, err := r.load(ctx, id)
-		if err != nil {
-			return err
-		}
-		if err := change(&rec); err != nil {
-			return err
-		}
-		value, err := json.Marshal(rec)
-		if err != nil {
-			return fmt.Errorf("write the record of meeting %s: %w", id, err)
-		}
-		_, err = r.meetings.Update(ctx, string(id), value, revision)
-		if !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
+	_, err := r.meetings.Update(ctx, string(id), change)
+	return meetingError(err)
 }
 
 // remove forgets the meeting and returns what was known of it, or ErrNotFound.
 func (r records) remove(ctx context.Context, id ID) (record, error) {
-	rec, _, err := r.load(ctx, id)
+	rec, err := r.meetings.Delete(ctx, string(id), nil)
 	if err != nil {
-		return record{}, err
-	}
-	err = r.meetings.Delete(ctx, string(id), 0)
-	if errors.Is(err, store.ErrNotFound) {
-		return record{}, ErrNotFound
-	}
-	if err != nil {
-		return record{}, err
+		return record{}, meetingError(err)
 	}
 	if rec.Meeting.RequestToken == "" {
 		return rec, nil
@@ -192,7 +173,7 @@ func (r records) holder(ctx context.Context, spec Spec) (Meeting, uint64, error)
 	if err != nil {
 		return Meeting{}, 0, err
 	}
-	rec, _, err := r.load(ctx, ID(held.Value))
+	rec, err := r.load(ID(held.Value))
 	return rec.Meeting, held.Revision, err
 }
 

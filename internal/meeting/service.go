@@ -99,23 +99,15 @@ func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger)
 	}
 	s.gate = newGate(s.cfg.Limits, s.sentBytes, log)
 	var err error
-	if s.records, err = openRecords(ctx, cfg.Account, tables); err != nil {
+	if s.records, err = openRecords(ctx, cfg.Account, tables, log); err != nil {
 		return nil, err
-	}
-	found, err := s.records.meetings.List(ctx, "")
-	if err != nil {
-		return nil, fmt.Errorf("list the meetings: %w", err)
 	}
 	present, err := s.records.present(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list who was present: %w", err)
 	}
 	now := time.Now()
-	for _, r := range found {
-		rec, err := s.records.parse(r)
-		if err != nil {
-			return nil, err
-		}
+	for _, rec := range s.records.meetings.All("") {
 		m := rec.Meeting
 		s.living[m.ID] = &life{created: m.Created, primary: m.PrimaryID, emptySince: now, before: rec.stillThere(present[m.ID])}
 	}
@@ -129,6 +121,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var rooms sync.WaitGroup
 	defer rooms.Wait()
 	defer close(s.stopped)
+	rooms.Go(func() { _ = s.records.meetings.Run(ctx) }) // ends with ctx alone
 	rooms.Go(func() { s.reap(ctx) })
 	rooms.Go(func() { s.gate.watch(ctx) })
 	for {
@@ -179,8 +172,8 @@ func (s *Service) Create(ctx context.Context, spec Spec) (Meeting, error) {
 }
 
 // Lookup returns a meeting that has not ended.
-func (s *Service) Lookup(ctx context.Context, id ID) (Meeting, error) {
-	rec, _, err := s.records.load(ctx, id)
+func (s *Service) Lookup(_ context.Context, id ID) (Meeting, error) {
+	rec, err := s.records.load(id)
 	return rec.Meeting, err
 }
 
@@ -261,15 +254,11 @@ func (s *Service) vacancy(rec *record, hidden bool) error {
 // errNoChange ends a change that has nothing to write.
 var errNoChange = errors.New("meeting: nothing to change")
 
-// change changes the meeting's record. Changes of one meeting take turns, so
-// that they do not spoil each other's revision.
+// change changes the meeting's record.
 func (s *Service) change(ctx context.Context, id ID, f func(*record) error) error {
-	l := s.life(id)
-	if l == nil {
+	if s.life(id) == nil {
 		return ErrNotFound
 	}
-	l.write.Lock()
-	defer l.write.Unlock()
 	err := s.records.update(ctx, id, f)
 	if errors.Is(err, errNoChange) {
 		return nil
@@ -278,8 +267,8 @@ func (s *Service) change(ctx context.Context, id ID, f func(*record) error) erro
 }
 
 // Attendee returns one attendee, joined or not.
-func (s *Service) Attendee(ctx context.Context, id ID, attendee AttendeeID) (Attendee, error) {
-	rec, _, err := s.records.load(ctx, id)
+func (s *Service) Attendee(_ context.Context, id ID, attendee AttendeeID) (Attendee, error) {
+	rec, err := s.records.load(id)
 	if err != nil {
 		return Attendee{}, err
 	}
@@ -290,9 +279,10 @@ func (s *Service) Attendee(ctx context.Context, id ID, attendee AttendeeID) (Att
 	return a, nil
 }
 
-// Attendees returns all attendees, joined or not, by creation.
-func (s *Service) Attendees(ctx context.Context, id ID) ([]Attendee, error) {
-	rec, _, err := s.records.load(ctx, id)
+// Attendees returns all attendees, joined or not, by creation. The list is
+// shared: it may not be changed.
+func (s *Service) Attendees(_ context.Context, id ID) ([]Attendee, error) {
+	rec, err := s.records.load(id)
 	return rec.Attendees, err
 }
 
