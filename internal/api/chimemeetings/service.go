@@ -77,6 +77,7 @@ func New(cfg Config, meetings Meetings) *restjson.Service {
 		Throttled: "ThrottlingException",
 		Rate:      restjson.Rate{PerSecond: 10, Burst: 20},
 		Owns:      owns,
+		Resources: resources,
 		Failure:   "ServiceFailureException",
 		ErrorBody: restjson.ChimeErrorBody,
 		Answers: []restjson.Answer{

@@ -75,6 +75,7 @@ func New(cfg Config, channels Channels) *restjson.Service {
 		Common:    []string{validation, "AccessDeniedException"},
 		Invalid:   validation,
 		Denied:    "AccessDeniedException",
+		Resources: resources,
 		Throttled: throttling,
 		Rate:      restjson.Rate{PerSecond: 5, Burst: 5},
 		Failure:   internal,

@@ -60,6 +60,7 @@ func New(connectors Connectors) *restjson.Service {
 		Throttled: "ThrottledClientException",
 		Rate:      restjson.Rate{PerSecond: 10, Burst: 20},
 		Owns:      owns,
+		Resources: resources,
 		Failure:   "ServiceFailureException",
 		ErrorBody: restjson.ChimeErrorBody,
 		Answers: []restjson.Answer{
