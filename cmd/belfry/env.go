@@ -40,9 +40,9 @@ running server:
 			return err
 		}
 		exports := [][2]string{
-			{"AWS_ENDPOINT_URL_CHIME_SDK_MEETINGS", running.Endpoint},
-			{"AWS_ENDPOINT_URL_CHIME_SDK_MEDIA_PIPELINES", running.Endpoint},
-			{"AWS_ENDPOINT_URL_IVS", running.Endpoint},
+			{"AWS_ENDPOINT_URL_CHIME_SDK_MEETINGS", running.API},
+			{"AWS_ENDPOINT_URL_CHIME_SDK_MEDIA_PIPELINES", running.API},
+			{"AWS_ENDPOINT_URL_IVS", running.API},
 			{"AWS_ACCESS_KEY_ID", key.ID},
 			{"AWS_SECRET_ACCESS_KEY", key.Secret.Reveal()},
 			{"AWS_REGION", running.Region},

@@ -59,6 +59,7 @@ type Config struct {
 	Channel   Channel   `toml:"channel"`
 	Site      Site      `toml:"site"`
 	Events    Events    `toml:"events"`
+	API       API       `toml:"api"`
 }
 
 // Log says what is logged and how.
@@ -146,6 +147,7 @@ func Default() Config {
 			LiveTimeout: Duration{20 * time.Second}, AllowedOrigins: []string{"*"},
 		},
 		Events: defaultEvents(),
+		API:    API{Throttling: "generous"},
 	}
 }
 
@@ -220,6 +222,12 @@ func setText(v reflect.Value, text string) error {
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(text)
+	case reflect.Bool:
+		b, ok := map[string]bool{"true": true, "false": false}[text]
+		if !ok {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		v.SetBool(b)
 	case reflect.Int:
 		n, err := strconv.Atoi(text)
 		if err != nil {
@@ -329,6 +337,7 @@ func (c Config) Check() error {
 		}
 	}
 	c.Events.check(say)
+	c.API.check(say, oneOf)
 	slices.SortFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(wrong...)
 }

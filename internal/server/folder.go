@@ -26,6 +26,7 @@ const (
 	natsFolder  = "nats"
 	tlsFolder   = "tls"
 	turnFile    = "turn.key"
+	pagesFile   = "pages.key"
 )
 
 // OpenFolder makes the folder if it is missing and takes it for this process.
@@ -86,6 +87,7 @@ func write(path string, content []byte) error {
 type Running struct {
 	Process  int    `json:"process"`
 	Endpoint string `json:"endpoint"` // where this machine reaches the HTTP port
+	API      string `json:"api"`      // and there the APIs
 	Region   string `json:"region"`
 }
 

@@ -1,43 +1,25 @@
 package server
 
 import (
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
-	"strings"
 
 	"belfry.live/belfry/internal/meeting/port"
 	"belfry.live/belfry/internal/meeting/signal"
 	"belfry.live/belfry/internal/meeting/turn"
 )
 
-const turnSecretSize = 32 // bytes
-
-// openTURNSecret reads the secret that TURN credentials are made with, and
-// makes it at the first start.
+// openTURNSecret opens the secret that TURN credentials are made with.
 func openTURNSecret(path string) (turn.Secret, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		b := make([]byte, turnSecretSize)
-		_, _ = rand.Read(b) // never fails
-		text = []byte(hex.EncodeToString(b) + "\n")
-		err = write(path, text)
-	}
+	secret, err := openSecret(path)
 	if err != nil {
 		return turn.Secret{}, fmt.Errorf("TURN secret: %w", err)
 	}
-	b, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(b) != turnSecretSize {
-		return turn.Secret{}, fmt.Errorf("%s holds no TURN secret", path)
-	}
-	return turn.NewSecret(b), nil
+	return turn.NewSecret(secret[:]), nil
 }
 
 // newRelay returns the TURN server in front of the media port. secure is the

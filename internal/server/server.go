@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"sync/atomic"
 	"time"
@@ -66,6 +67,10 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	pageSecret, err := openSecret(folder.file(pagesFile))
+	if err != nil {
+		return fmt.Errorf("secret of page tokens: %w", err)
+	}
 	transport, err := rtc.NewTransport(rtc.Config{Addr: cfg.Media, PublicAddresses: cfg.PublicAddresses}, log)
 	if err != nil {
 		return addressError("media", cfg.Media, err)
@@ -113,7 +118,11 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return err
 	}
 	endpoint := "http://" + local(doors.http)
-	application, err := newSite(ctx, cfg, endpoint, keys, tables, log)
+	apis, err := url.JoinPath(endpoint, cfg.API.BasePath)
+	if err != nil {
+		return err
+	}
+	application, err := newSite(ctx, cfg, apis, keys, tables, log)
 	if err != nil {
 		return err
 	}
@@ -122,6 +131,8 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	front := fronts{
 		api: api.New(api.Config{
 			Account: cfg.Account, PublicURL: public, IngestEndpoint: ingestHost, MediaAddress: transport.Addr().String(),
+			BasePath: cfg.API.BasePath, TrustProxy: cfg.API.TrustProxy, Region: onlyRegion(cfg),
+			Throttling: api.Throttling(cfg.API.Throttling), PageSecret: &pageSecret,
 		}, keys, meetings, connectors, channels, log),
 		meeting:  meetings.Handler(),
 		metrics:  newMetrics(metricsSources{meetings, connectors, channels, desk, relay}, cfg.Metrics.Token, log),
@@ -164,7 +175,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	stages.start(ctx, meetings.Run)
 	stages.start(ctx, entrances...)
 
-	running := Running{Process: os.Getpid(), Endpoint: endpoint, Region: cfg.Region}
+	running := Running{Process: os.Getpid(), Endpoint: endpoint, API: apis, Region: cfg.Region}
 	if err := writeJSON(folder.file(runningFile), running); err != nil {
 		return err
 	}
@@ -248,4 +259,12 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Lo
 		return nil
 	})
 	return g.Wait()
+}
+
+// onlyRegion is the region that everything is in; "": that of each caller.
+func onlyRegion(cfg config.Config) string {
+	if cfg.API.IgnoreRegion {
+		return cfg.Region
+	}
+	return ""
 }

@@ -42,6 +42,8 @@ const (
 type Config struct {
 	BasePath       string
 	TrustProxy     bool
+	OnlyRegion     string           // "": the one that each caller signs for
+	Throttling     api.Throttling   // "": none
 	IngestEndpoint string           // "": the constant of that name, which leads to the server's own ingest
 	Now            func() time.Time // of the API alone
 }
@@ -119,7 +121,8 @@ func Start(t testing.TB, cfg Config) *Server {
 	must(t, err)
 	s.API = api.New(api.Config{
 		Account: Account, PublicURL: public, IngestEndpoint: cmp.Or(cfg.IngestEndpoint, IngestEndpoint), MediaAddress: MediaAddress,
-		BasePath: cfg.BasePath, TrustProxy: cfg.TrustProxy, Now: cfg.Now,
+		BasePath: cfg.BasePath, TrustProxy: cfg.TrustProxy, Region: cfg.OnlyRegion, Now: cfg.Now,
+		Throttling: cmp.Or(cfg.Throttling, api.Unthrottled), Strict: true,
 	}, keys, s.Meetings, s.Connectors, s.Channels, log)
 	http.Config.Handler = s.API
 	http.Start()
