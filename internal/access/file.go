@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,46 +123,74 @@ func write(path string, keys []Key) error {
 	return nil
 }
 
+// replace writes the file under another name first. There is one such name,
+// so that nobody who is killed in the middle leaves secrets behind for good.
 func replace(path string, text []byte) error {
 	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	defer folder.Close()
-	tmp, err := os.CreateTemp(folder.Name(), ".new-*") // mode 0600
+	name := path + ".new"
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	tmp, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(text)
+	defer os.Remove(name) // if it is still there
+	err = hand(tmp)
+	if err == nil {
+		_, err = tmp.Write(text)
+	}
 	if err == nil {
 		err = tmp.Sync()
 	}
 	if err = cmp.Or(err, tmp.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
+	if err := os.Rename(name, path); err != nil {
 		return err
 	}
 	return folder.Sync()
+}
+
+// hand gives a new file to the owner of its folder, so that root may change the
+// keys of a server that runs as somebody else.
+func hand(f *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(filepath.Dir(f.Name()))
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	return f.Chown(int(owner.Uid), int(owner.Gid))
 }
 
 // lock keeps other processes from changing the file, until unlock. It is a
 // file of its own, since the other gets replaced.
 func lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock the access keys: %w", err)
+	if err == nil {
+		if err = cmp.Or(hand(f), take(f)); err == nil {
+			return func() { f.Close() }, nil
+		}
+		f.Close()
 	}
+	return nil, fmt.Errorf("lock the access keys: %w", err)
+}
+
+// take waits until nobody else has the file's lock.
+func take(f *os.File) error {
 	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
+			return err
 		}
 	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock the access keys: %w", err)
-	}
-	return func() { f.Close() }, nil
 }
