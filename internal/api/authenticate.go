@@ -144,8 +144,13 @@ func (a *API) may(k access.Key, action, resource string) error {
 	if k.Policy.Denies(action, resource) {
 		why = "with an explicit deny in its policy"
 	}
-	return fmt.Errorf("User: %s is not authorized to perform: %s on resource: %.1100s %s", a.principal(k), action, resource, why)
+	return denied(fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", a.principal(k), action, resource, why))
 }
+
+// denied is what AWS tells those who may not do something.
+type denied string
+
+func (d denied) Error() string { return string(d) }
 
 // host returns the host the client signed.
 func (a *API) host(r *http.Request) string {
