@@ -27,12 +27,19 @@ type house struct {
 type run struct {
 	pipeline connector.Pipeline
 	as       connector.Invitation
-	report   func(connector.Event)
+	report   func(connector.Report)
 	end      chan error
 	asked    <-chan struct{} // closed when it is to finish
 }
 
 type meetings map[string]bool
+
+func (m meetings) Find(_ context.Context, _, id string) (connector.Meeting, error) {
+	if !m[id] {
+		return connector.Meeting{}, connector.ErrMeetingNotFound
+	}
+	return connector.Meeting{ExternalID: "the " + id, MediaRegion: "eu-west-1"}, nil
+}
 
 func (m meetings) Invite(_ context.Context, _, id, name string) (connector.Invitation, error) {
 	if !m[id] {
@@ -44,7 +51,7 @@ func (m meetings) Invite(_ context.Context, _, id, name string) (connector.Invit
 func open(t *testing.T, tables *natskv.Store, m meetings, log *slog.Logger) *house {
 	t.Helper()
 	h := &house{runs: make(chan run)}
-	work := func(ctx context.Context, p connector.Pipeline, as connector.Invitation, report func(connector.Event)) error {
+	work := func(ctx context.Context, p connector.Pipeline, as connector.Invitation, report func(connector.Report)) error {
 		r := run{p, as, report, make(chan error, 1), ctx.Done()}
 		select {
 		case h.runs <- r:

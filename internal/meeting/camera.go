@@ -106,6 +106,7 @@ func (r *room) switchOn(s *seat, streams []*chime.StreamDescriptor) {
 }
 
 func (r *room) cameraOff(s *seat) {
+	r.filmed(s, false)
 	if s.camera != nil {
 		s.camera = nil
 		r.indexChanged()
@@ -157,6 +158,7 @@ func (r *room) videoStarted(s *seat, p *sfu.Publisher) {
 	}
 	c.source = p.Source()
 	r.place(c, p)
+	r.filmed(s, true)
 }
 
 // videoStopped takes back a layer. When all are gone, whatever comes next is
@@ -179,6 +181,7 @@ func (r *room) videoStopped(s *seat, p *sfu.Publisher) {
 	}
 	if !left {
 		r.renew(s)
+		r.filmed(s, false)
 	}
 	r.indexChanged()
 }

@@ -45,7 +45,7 @@ func (s *Service) serveEvents(w http.ResponseWriter, req *http.Request) {
 	}
 	c := signal.ParseToken(strings.TrimPrefix(token, "Bearer "))
 	id := ID(req.PathValue("meetingId"))
-	if _, _, err := s.authenticate(req.Context(), id, c.Token); err != nil && !s.ended.has(id, c.Token, time.Now()) {
+	if _, _, err := s.authenticate(id, c.Token); err != nil && !s.ended.has(id, c.Token, time.Now()) {
 		s.refuseEvents(w, http.StatusForbidden)
 		return
 	}

@@ -37,7 +37,7 @@ func (s *Service) serveSignaling(w http.ResponseWriter, req *http.Request) {
 	id := ID(req.PathValue("meetingId"))
 	log := s.log.With("meeting", id, "remote", req.RemoteAddr)
 	c := signal.RequestCredentials(req)
-	if _, _, err := s.authenticate(req.Context(), id, c.Token); err != nil && !s.gate.refusals.Allow() {
+	if _, _, err := s.authenticate(id, c.Token); err != nil && !s.gate.refusals.Allow() {
 		s.countRefusal(err)
 		http.Error(w, "too many requests", http.StatusTooManyRequests)
 		return
@@ -91,10 +91,11 @@ func (s *Service) admit(ctx context.Context, id ID, c signal.Credentials, sessio
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
 	for {
-		m, a, err := s.authenticate(ctx, id, c.Token)
+		m, a, err := s.authenticate(id, c.Token)
 		if err != nil {
 			return nil, err
 		}
+		from := m
 		if m.PrimaryID != "" {
 			if m, err = s.Lookup(ctx, m.PrimaryID); err != nil {
 				return nil, fmt.Errorf("primary: %w", err)
@@ -104,7 +105,7 @@ func (s *Service) admit(ctx context.Context, id ID, c signal.Credentials, sessio
 		if err != nil {
 			return nil, err
 		}
-		st := newSeat(r, a, c, session)
+		st := newSeat(r, from, a, c, session)
 		err = r.enter(ctx, st)
 		if errors.Is(err, errRoomClosed) {
 			continue
@@ -114,7 +115,7 @@ func (s *Service) admit(ctx context.Context, id ID, c signal.Credentials, sessio
 		}
 		// From here on the room is told when the attendee is removed, or changed.
 		// If it was before, the record says so.
-		_, again, err := s.authenticate(ctx, id, c.Token)
+		_, again, err := s.authenticate(id, c.Token)
 		if err != nil {
 			st.Leave(signal.Ended)
 			st.socketClosed()
@@ -128,7 +129,7 @@ func (s *Service) admit(ctx context.Context, id ID, c signal.Credentials, sessio
 }
 
 // authenticate finds the attendee whose token this is.
-func (s *Service) authenticate(_ context.Context, id ID, token string) (Meeting, Attendee, error) {
+func (s *Service) authenticate(id ID, token string) (Meeting, Attendee, error) {
 	rec, err := s.records.load(id)
 	if err != nil {
 		return Meeting{}, Attendee{}, err

@@ -1,19 +1,24 @@
 package meeting
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
 // A life is what is known of a meeting that has not ended.
 type life struct {
 	// Fixed.
+	account string
 	created time.Time
 	primary ID // of a replica
 
 	// Guarded by Service.mu.
+	times      times
 	room       *room               // nil: nobody is in
 	emptySince time.Time           // zero: somebody is in
 	lastID     uint32              // of streams, see room.next
@@ -24,7 +29,7 @@ type life struct {
 func (s *Service) beginLife(m Meeting) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.living) >= s.cfg.MaxMeetings {
+	if s.owned[m.Account] >= s.cfg.MaxMeetings {
 		return fmt.Errorf("%w: %d", ErrTooMany, s.cfg.MaxMeetings)
 	}
 	if m.PrimaryID != "" {
@@ -35,8 +40,38 @@ func (s *Service) beginLife(m Meeting) error {
 			return fmt.Errorf("%w: %d", ErrTooManyReplicas, s.cfg.MaxReplicas)
 		}
 	}
-	s.living[m.ID] = &life{created: m.Created, primary: m.PrimaryID, emptySince: time.Now()}
+	s.addLife(m, time.Now(), nil)
 	return nil
+}
+
+// addLife is called with mu held, or by New.
+func (s *Service) addLife(m Meeting, now time.Time, before []rosterEntry) {
+	t, err := timesOf(m.Tags)
+	if err != nil { // of a version that understood more
+		s.log.Warn("a meeting ends as if it had no tags", "meeting", m.ID, "err", err)
+	}
+	s.living[m.ID] = &life{account: m.Account, created: m.Created, primary: m.PrimaryID, times: t, emptySince: now, before: before}
+	s.owned[m.Account]++
+}
+
+// setTimes changes when a meeting ends.
+func (s *Service) setTimes(id ID, t times) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.living[id]; l != nil {
+		l.times = t
+	}
+}
+
+// setEnding notes that a meeting has ended and is not forgotten yet.
+func (s *Service) setEnding(id ID, is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if is {
+		s.ending[id] = true
+	} else {
+		delete(s.ending, id)
+	}
 }
 
 // endLife forgets a meeting and returns its room, if somebody is in, and its
@@ -49,21 +84,18 @@ func (s *Service) endLife(id ID) (r *room, replicas []ID) {
 		return nil, nil
 	}
 	delete(s.living, id)
+	if s.owned[l.account]--; s.owned[l.account] == 0 {
+		delete(s.owned, l.account)
+	}
 	if p := s.living[l.primary]; p != nil {
 		return p.room, nil
 	}
 	return l.room, s.replicas(id)
 }
 
-func (s *Service) life(id ID) *life {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.living[id]
-}
-
 // reap ends the meetings whose time has come.
 func (s *Service) reap(ctx context.Context) {
-	every := 5 * time.Second
+	every := time.Second
 	for _, limit := range []time.Duration{s.cfg.EmptyTimeout, s.cfg.MaxAge} {
 		if limit > 0 {
 			every = max(min(every, limit/20), 20*time.Millisecond)
@@ -78,6 +110,9 @@ func (s *Service) reap(ctx context.Context) {
 				if err := s.End(ctx, id); err != nil && !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
 					s.log.Error("a meeting whose time has come does not end", "meeting", id, "err", err)
 				}
+			}
+			for _, id := range s.unburied() {
+				_ = s.bury(ctx, id) // the next round tries again; the box says why it does not write
 			}
 		case <-ctx.Done():
 			return
@@ -96,13 +131,19 @@ func (s *Service) expired(now time.Time) []ID {
 			}
 			continue
 		}
-		old := s.cfg.MaxAge > 0 && now.Sub(l.created) >= s.cfg.MaxAge
-		empty := s.cfg.EmptyTimeout > 0 && !l.emptySince.IsZero() && now.Sub(l.emptySince) >= s.cfg.EmptyTimeout
-		if old || empty {
+		t := times{cmp.Or(l.times.empty, s.cfg.EmptyTimeout), cmp.Or(l.times.age, s.cfg.MaxAge)}
+		if t.over(now, l.created, l.emptySince) {
 			ids = append(ids, id)
 		}
 	}
 	return ids
+}
+
+// unburied returns the meetings that ended and are not forgotten yet.
+func (s *Service) unburied() []ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.ending))
 }
 
 // occupied notes whether anybody who counts is in the meeting.

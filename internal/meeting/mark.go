@@ -30,6 +30,9 @@ func (r *room) expect(before []rosterEntry) {
 	until := time.Now().Add(returnTime)
 	for _, e := range before {
 		r.awaited[e.AttendeeID] = &awaited{e, until}
+		r.guests[e.AttendeeID] = guest{r.meeting, Attendee{
+			ID: e.AttendeeID, MeetingID: r.meeting.ID, ExternalUserID: e.ExternalUserID,
+		}}
 		r.lastID = max(r.lastID, e.StreamID)
 	}
 }

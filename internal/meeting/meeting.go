@@ -20,6 +20,7 @@ var (
 	ErrFull             = errors.New("the meeting has as many attendees as it may have")
 	ErrTooMany          = errors.New("as many meetings are running as this server allows")
 	ErrPrimary          = errors.New("not a meeting that can have replicas")
+	ErrTooManyTags      = errors.New("more tags than a meeting may have")
 	ErrTooManyReplicas  = errors.New("the meeting has as many replicas as it may have")
 )
 
@@ -42,7 +43,12 @@ type Spec struct {
 	Tags         map[string]string
 	NetworkType  string // Ipv4Only or DualStack, "" unsaid
 	Features     Features
+	Notify       Notify `json:",omitzero"`
 }
+
+// Notify are ARNs of where a meeting's owner wants to be told what happens in
+// it; "": nowhere.
+type Notify struct{ Lambda, SNS, SQS string }
 
 // Features are what the meeting allows; empty strings and 0 mean the default.
 type Features struct {

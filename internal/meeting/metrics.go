@@ -40,7 +40,9 @@ type Metrics struct {
 	Messages, MessagesDelivered, MessagesReplayed       int64
 	MessagesThrottled, MessagesFlooded, MessagesRefused int64
 
-	EventBodies, EventBodiesRefused int64
+	EventBodies, EventBodiesRefused int64 // of clients
+
+	EventsDropped uint64 // that were not written down
 
 	Signal signal.Stats
 	Media  Media
@@ -79,8 +81,9 @@ func (s *Service) Metrics(ctx context.Context) Metrics {
 		Messages: c.messages.Load(), MessagesDelivered: c.messagesDelivered.Load(), MessagesReplayed: c.messagesReplayed.Load(),
 		MessagesThrottled: c.messagesThrottled.Load(), MessagesFlooded: c.messagesFlooded.Load(), MessagesRefused: c.messagesRefused.Load(),
 		EventBodies: c.events.Load(), EventBodiesRefused: c.eventsRefused.Load(),
-		Signal: s.cfg.Signal.Counts.Stats(),
-		Client: s.tally.Snapshot(),
+		EventsDropped: s.history.Dropped(),
+		Signal:        s.cfg.Signal.Counts.Stats(),
+		Client:        s.tally.Snapshot(),
 	}
 	for i, name := range refusalNames {
 		m.Refusals[name] = c.refusals[i].Load()

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"belfry.live/belfry/internal/store"
 	"belfry.live/belfry/internal/store/collection"
 )
@@ -22,6 +24,16 @@ import (
 type record struct {
 	Meeting   Meeting
 	Attendees []Attendee // by creation
+	// Ended is when the meeting did; zero: it lives. The record of one that
+	// ended stays until that is told.
+	Ended time.Time `json:",omitzero"`
+}
+
+// clone returns a copy that may be changed.
+func (r record) clone() record {
+	r.Meeting.Tags = maps.Clone(r.Meeting.Tags)
+	r.Attendees = slices.Clone(r.Attendees)
+	return r
 }
 
 func (r *record) attendee(id AttendeeID) (Attendee, bool) {
@@ -40,13 +52,6 @@ func (r *record) named(externalUserID string) (Attendee, bool) {
 	return r.Attendees[i], true
 }
 
-// copy returns a record whose attendees and tags can be changed.
-func (r record) copy() record {
-	r.Attendees = slices.Clone(r.Attendees)
-	r.Meeting.Tags = maps.Clone(r.Meeting.Tags)
-	return r
-}
-
 // stillThere returns those of a roster who may still join.
 func (r *record) stillThere(roster []rosterEntry) []rosterEntry {
 	return slices.DeleteFunc(roster, func(e rosterEntry) bool {
@@ -55,35 +60,34 @@ func (r *record) stillThere(roster []rosterEntry) []rosterEntry {
 	})
 }
 
-// records is the table of meetings, by id, and that of the request tokens of
-// those that live.
+// records are the meetings by id, and who is present in them.
 type records struct {
 	meetings *collection.Collection[record]
-	tokens   store.Table // tokenKey -> meeting id
 	marks    store.Table // meeting id -> who is present
 }
 
-// openRecords reads the meetings. The account is that of records which do not
-// say whose they are.
-func openRecords(ctx context.Context, account string, tables store.Tables, log *slog.Logger) (records, error) {
+func openRecords(ctx context.Context, account string, tables store.Tables, log *slog.Logger) (r records, err error) {
 	meetings, err := tables.Table(ctx, "meetings", store.TableConfig{})
 	if err != nil {
 		return records{}, err
 	}
-	var r records
-	r.meetings, err = collection.Open(ctx, meetings, collection.Config[record]{
-		Copy:    record.copy,
-		Upgrade: func(r *record) { r.Meeting.Account = cmp.Or(r.Meeting.Account, account) },
-		Log:     log,
-	})
+	if r.marks, err = tables.Table(ctx, "meeting-marks", store.TableConfig{TTL: markLife}); err != nil {
+		return records{}, err
+	}
+	r.meetings, err = collection.Open(ctx, meetings, collection.Config[record]{Copy: record.clone, Index: words, Log: log})
 	if err != nil {
 		return records{}, fmt.Errorf("read the meetings: %w", err)
 	}
-	if r.tokens, err = tables.Table(ctx, "meeting-tokens", store.TableConfig{}); err != nil {
-		return records{}, err
-	}
-	if r.marks, err = tables.Table(ctx, "meeting-marks", store.TableConfig{TTL: markLife}); err != nil {
-		return records{}, err
+	for id, rec := range r.meetings.All("") { // of earlier versions
+		if rec.Meeting.Account == "" && account != "" {
+			_, err := r.meetings.Update(ctx, id, func(rec *record) error {
+				rec.Meeting.Account = cmp.Or(rec.Meeting.Account, account)
+				return nil
+			})
+			if err != nil {
+				return records{}, fmt.Errorf("complete the record of meeting %s: %w", id, err)
+			}
+		}
 	}
 	return r, nil
 }
@@ -121,14 +125,18 @@ func (r records) present(ctx context.Context) (map[ID][]rosterEntry, error) {
 	return all, nil
 }
 
-// load returns a record, which is shared: nobody may change what it refers to.
+// load returns the record of a meeting that lives, or ErrNotFound. Nothing in
+// it may be changed.
 func (r records) load(id ID) (record, error) {
 	rec, err := r.meetings.Get(string(id))
-	return rec, meetingError(err)
+	if err == nil && !rec.Ended.IsZero() {
+		return record{}, ErrNotFound
+	}
+	return rec, notFound(err)
 }
 
-// meetingError makes of a missing record a missing meeting.
-func meetingError(err error) error {
+// notFound is err in the words of this package.
+func notFound(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrNotFound
 	}
@@ -139,73 +147,57 @@ func (r records) create(ctx context.Context, rec record) error {
 	return r.meetings.Create(ctx, string(rec.Meeting.ID), rec)
 }
 
-// update changes a record, again and again until nobody else changed it
-// meanwhile. If change returns an error, nothing is written.
-func (r records) update(ctx context.Context, id ID, change func(*record) error) error {
-	_, err := r.meetings.Update(ctx, string(id), change)
-	return meetingError(err)
+// update changes the record of a meeting that lives. If change returns an
+// error, nothing is written.
+func (r records) update(ctx context.Context, id ID, change func(*record) error) (record, error) {
+	if uuid.Validate(string(id)) != nil {
+		return record{}, ErrNotFound // no key of ours, maybe none at all
+	}
+	rec, err := r.meetings.Update(ctx, string(id), func(rec *record) error {
+		if !rec.Ended.IsZero() {
+			return ErrNotFound
+		}
+		return change(rec)
+	})
+	return rec, notFound(err)
 }
 
-// remove forgets the meeting and returns what was known of it, or ErrNotFound.
-func (r records) remove(ctx context.Context, id ID) (record, error) {
-	rec, err := r.meetings.Delete(ctx, string(id), nil)
-	if err != nil {
-		return record{}, meetingError(err)
+// end notes that the meeting has ended.
+func (r records) end(ctx context.Context, id ID) (record, error) {
+	return r.update(ctx, id, func(rec *record) error {
+		rec.Ended = time.Now().UTC()
+		return nil
+	})
+}
+
+// remove forgets a meeting that has ended.
+func (r records) remove(ctx context.Context, id ID) error {
+	_, err := r.meetings.Delete(ctx, string(id), nil)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
 	}
-	if rec.Meeting.RequestToken == "" {
-		return rec, nil
-	}
-	// The meeting has ended, whatever becomes of its token: one that is left
-	// over means nothing and is taken over by whoever uses it again.
-	key := tokenKey(rec.Meeting.Spec)
-	if held, err := r.tokens.Get(ctx, key); err == nil && string(held.Value) == string(id) {
-		_ = r.tokens.Delete(ctx, key, held.Revision)
-	}
-	return rec, nil
+	return err
 }
 
 // holder returns the living meeting that the token was used for.
-func (r records) holder(ctx context.Context, spec Spec) (Meeting, uint64, error) {
-	held, err := r.tokens.Get(ctx, tokenKey(spec))
-	if errors.Is(err, store.ErrNotFound) {
-		return Meeting{}, 0, ErrNotFound
+func (r records) holder(spec Spec) (Meeting, bool) {
+	if spec.RequestToken == "" {
+		return Meeting{}, false
 	}
-	if err != nil {
-		return Meeting{}, 0, err
-	}
-	rec, err := r.load(ID(held.Value))
-	return rec.Meeting, held.Revision, err
+	_, rec, err := r.meetings.Find(tokenWord(spec))
+	return rec.Meeting, err == nil
 }
 
-// claim gives the token to the new meeting m, whose record stands, unless
-// another living meeting has it: that one is returned then.
-func (r records) claim(ctx context.Context, m Meeting) (Meeting, error) {
-	key := tokenKey(m.Spec)
-	for {
-		_, err := r.tokens.Create(ctx, key, []byte(m.ID))
-		if !errors.Is(err, store.ErrExists) {
-			return m, err
-		}
-		other, revision, err := r.holder(ctx, m.Spec)
-		if err == nil {
-			return other, nil
-		}
-		if !errors.Is(err, ErrNotFound) {
-			return Meeting{}, err
-		}
-		if revision == 0 {
-			continue // let go in between
-		}
-		_, err = r.tokens.Update(ctx, key, []byte(m.ID), revision)
-		if !errors.Is(err, store.ErrConflict) {
-			return m, err
-		}
+// words are those by which a meeting is found while it lives.
+func words(rec record) []string {
+	if rec.Meeting.RequestToken == "" || !rec.Ended.IsZero() {
+		return nil
 	}
+	return []string{tokenWord(rec.Meeting.Spec)}
 }
 
-// tokenKey is a hash because the table's keys take fewer characters than
-// tokens do.
-func tokenKey(s Spec) string {
+// tokenWord is a hash, so that it is unambiguous whatever a token holds.
+func tokenWord(s Spec) string {
 	h := sha256.New()
 	h.Write([]byte(s.Account))
 	h.Write([]byte{0})

@@ -27,7 +27,7 @@ func (r *room) audienceOf(id ID) int {
 
 // Promote has one of the audience take part.
 func (s *seat) Promote(ctx context.Context, c *chime.MeetingSessionCredentials) (status uint32) {
-	_, a, err := s.room.service.authenticate(ctx, s.room.meeting.ID, c.GetJoinToken())
+	_, a, err := s.room.service.authenticate(s.room.meeting.ID, c.GetJoinToken())
 	if err != nil || string(a.ID) != c.GetAttendeeId() || !s.audience || s.share {
 		s.session.Notify("not promoted: the credentials are of no attendee of the primary meeting")
 		return statusForbidden
@@ -58,6 +58,7 @@ func (r *room) promote(s *seat, as Attendee) (status uint32) {
 	}
 	r.demote(s, false) // from another attendee
 	delete(r.seats, s.attendee.ID)
+	r.went(s.attendee.ID, false)
 	s.attendee, s.hidden = as, false
 	r.seats[as.ID], r.promoted[s.home.ID] = s, s
 	if old != nil {
@@ -67,6 +68,7 @@ func (r *room) promote(s *seat, as Attendee) (status uint32) {
 	s.log.Info("attendee promoted", "as", as.ID)
 	r.takesPart(s)
 	if s.present {
+		r.came(s)
 		r.appear(s, nil)
 	}
 	return 0
@@ -83,9 +85,11 @@ func (r *room) demote(s *seat, tell bool) {
 	r.cameraOff(s)
 	delete(r.promoted, s.home.ID)
 	delete(r.seats, id)
+	r.went(id, false)
 	s.attendee, s.hidden = s.home, true
 	r.seats[s.attendee.ID] = s
 	if s.present {
+		r.came(s)
 		r.announceLeave(streamID, false)
 	}
 	r.forgetAwaited(id)

@@ -68,6 +68,7 @@ type room struct {
 	seats    map[AttendeeID]*seat    // who has joined, and is not replaced, by whom it takes part as
 	promoted map[AttendeeID]*seat    // who came from a replica, by whom it came as
 	awaited  map[AttendeeID]*awaited // whom the roster shows with a connection that is no more
+	guests   map[AttendeeID]guest    // of whom it was told that they came, by whom they take part as
 	ending   bool                    // the meeting is over
 	stopping bool                    // the server is
 	emptyAt  time.Time               // since when all is empty
@@ -102,6 +103,7 @@ func newRoom(s *Service, m Meeting, lastID uint32, before []rosterEntry) *room {
 		seats:     map[AttendeeID]*seat{},
 		promoted:  map[AttendeeID]*seat{},
 		awaited:   map[AttendeeID]*awaited{},
+		guests:    map[AttendeeID]guest{},
 		marks:     make(chan []byte, 1),
 		emptyAt:   time.Now(),
 		indexWait: time.NewTimer(0),
@@ -182,6 +184,16 @@ func (r *room) tell(f func()) {
 	}
 }
 
+// wait is tell for who needs to know that f has run.
+func (r *room) wait(f func()) {
+	done := make(chan struct{})
+	select {
+	case r.calls <- func() { defer close(done); f() }:
+		<-done
+	case <-r.done:
+	}
+}
+
 // next returns a new id. Audio streams, sources and layers share the numbers;
 // they only grow.
 func (r *room) next() uint32 {
@@ -225,17 +237,21 @@ func (r *room) entry(id AttendeeID) *rate.Limiter {
 	return l
 }
 
-// end tells everybody that the meeting is over. The room ends when they left.
+// end tells everybody that the meeting is over, and returns when nothing more
+// will be told of it. The room ends when they left.
 func (r *room) end() {
-	r.tell(func() {
+	r.wait(func() {
 		r.ending = true
 		r.dismissAll(func(*seat) bool { return true }, statusOver, signal.CloseGone, "the meeting has ended")
+		for id := range r.awaited {
+			r.forgetAwaited(id)
+		}
 	})
 }
 
 // endReplica does the same for those who watch from a replica.
 func (r *room) endReplica(id ID) {
-	r.tell(func() {
+	r.wait(func() {
 		from := func(s *seat) bool { return s.home.MeetingID == id }
 		r.dismissAll(from, statusOver, signal.CloseGone, "the meeting has ended")
 	})
@@ -244,7 +260,7 @@ func (r *room) endReplica(id ID) {
 // remove takes an attendee out who may not be here any more. One that was
 // promoted to it only loses that.
 func (r *room) remove(id AttendeeID) {
-	r.tell(func() {
+	r.wait(func() {
 		if s := r.seats[id]; s != nil && s.audience && s.home.ID != id {
 			r.demote(s, true)
 		}
@@ -306,6 +322,9 @@ func (r *room) join(s *seat, f *chime.JoinFrame, late bool) error {
 	s.counted = true
 	if old != nil {
 		old.counted = false
+		if !s.share {
+			r.raise(AttendeeAuthorized, s.asWhom())
+		}
 		r.replace(old, s)
 	} else {
 		r.service.gate.joined(s, 1)
@@ -440,8 +459,9 @@ func (r *room) takeOut(s *seat, dropped bool) {
 		if s.present && !s.hidden {
 			r.announceLeave(s.streamID, dropped)
 		}
-		r.forgetAwaited(id)
 		r.endShare(id, statusOver)
+		r.went(id, dropped)
+		r.forgetAwaited(id)
 		r.countChanged()
 		if dropped {
 			r.service.counts.drops.Add(1)

@@ -71,6 +71,7 @@ func (r *room) arrived(s *seat) {
 		return
 	}
 	s.present = true
+	r.came(s)
 	s.enterMix()
 	r.learnWay(s)
 	if !s.hidden {
@@ -125,6 +126,7 @@ func (r *room) forgetAwaited(id AttendeeID) {
 	if e, ok := r.awaited[id]; ok {
 		delete(r.awaited, id)
 		r.announceLeave(e.StreamID, true)
+		r.went(id, true)
 	}
 }
 

@@ -24,6 +24,7 @@ type seat struct {
 	// Fixed by newSeat.
 	room     *room
 	home     Attendee // whose join token opened the connection
+	from     Meeting  // home's: the room's, or a replica of it
 	ours     bool     // one of our own: hidden, and not counted anywhere
 	audience bool     // comes from a replica meeting: hidden until promoted
 	share    bool     // shares content
@@ -60,6 +61,7 @@ type seat struct {
 	muteTold     bool // as the others know it
 	muteToldAt   time.Time
 	camera       *camera // nil: off
+	filmed       bool    // it was told that there is video
 	watching     watching
 	told         []byte // the last INDEX, less what BITRATES tell
 	strength     strength
@@ -68,9 +70,9 @@ type seat struct {
 
 // newSeat makes the seat of somebody whose token was of that attendee, which
 // may be of a replica of the room's meeting.
-func newSeat(r *room, a Attendee, c signal.Credentials, session *signal.Session) *seat {
+func newSeat(r *room, m Meeting, a Attendee, c signal.Credentials, session *signal.Session) *seat {
 	s := &seat{
-		room: r, home: a, attendee: a, share: c.Share, relay: c.Relay, session: session,
+		room: r, home: a, from: m, attendee: a, share: c.Share, relay: c.Relay, session: session,
 		ours:     isHidden(a.ExternalUserID),
 		audience: a.MeetingID != r.meeting.ID,
 		gone:     make(chan struct{}),

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
-	"slices"
-	"strings"
+	"maps"
 	"sync"
 	"time"
 
@@ -17,6 +17,7 @@ import (
 	"belfry.live/belfry/internal/meeting/rtc"
 	"belfry.live/belfry/internal/meeting/signal"
 	"belfry.live/belfry/internal/meeting/telemetry"
+	"belfry.live/belfry/internal/outbox"
 	"belfry.live/belfry/internal/store"
 )
 
@@ -35,7 +36,7 @@ type Config struct {
 
 	EmptyTimeout time.Duration // a meeting ends when nobody was in for so long; 0: 5 min, negative: never
 	MaxAge       time.Duration // a meeting ends after so long anyway; 0: 24 h, negative: never
-	MaxMeetings  int           // at once; 0: 250
+	MaxMeetings  int           // of one account at once; 0: 250
 	MaxAttendees int           // of one meeting that does not say so itself; 0: 250
 	MaxConnected int           // attendees of one meeting at once; 0: 250
 	MaxCameras   int           // cameras of one meeting that are on at once; 0: 25
@@ -46,6 +47,14 @@ type Config struct {
 
 	Relay       Relay        // for clients that the media port does not reach; nil: none
 	RelayPolicy signal.Relay // who is sent there; RelayAuto: who could not connect otherwise
+
+	// Record writes down what happened to one meeting, in order, and returns
+	// when it is on disk; nil: nobody wants to know.
+	Record func(context.Context, []Event) error
+	// Recorded returns the newest event of each meeting that was written down
+	// in the last RecordedFor; nil: what a crash left out is not made up for.
+	Recorded    func(context.Context) (map[ID]EventType, error)
+	RecordedFor time.Duration
 
 	PlainSDP bool // asks no client to compress its offers
 	Signal   signal.Config
@@ -61,6 +70,9 @@ func (c Config) withDefaults() Config {
 	c.MaxShares = cmp.Or(c.MaxShares, 2)
 	c.MaxReplicas = cmp.Or(c.MaxReplicas, 4)
 	c.LostTimeout = cmp.Or(c.LostTimeout, 10*time.Second)
+	if c.Record == nil {
+		c.Record = func(context.Context, []Event) error { return nil }
+	}
 	c.Signal.Counts = cmp.Or(c.Signal.Counts, new(signal.Counts))
 	return c
 }
@@ -72,7 +84,8 @@ type Service struct {
 	cfg     Config
 	log     *slog.Logger
 	records records
-	start   chan *room    // to Run
+	start   chan *room // to Run
+	history *outbox.Box[Event]
 	stopped chan struct{} // closed when Run begins to end
 	gate    *gate
 
@@ -82,21 +95,27 @@ type Service struct {
 	ended      endedMeetings
 	eventLimit *rate.Limiter
 
+	creating [256]sync.Mutex // each of some request tokens, so that each makes one meeting
+
 	mu     sync.Mutex
-	living map[ID]*life // guarded by mu
+	living map[ID]*life   // guarded by mu
+	owned  map[string]int // how many of them are whose, by account; guarded by mu
+	ending map[ID]bool    // ended, and that is not written down yet; guarded by mu
 }
 
-// New opens the tables and finds the meetings of before: each has the full
-// EmptyTimeout for its attendees to come back. Nothing runs before Run.
+// New reads the meetings of before, and writes down what a crash kept from
+// being written of them. Each has the full EmptyTimeout for its attendees to
+// come back. Nothing runs before Run.
 func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger) (*Service, error) {
 	s := &Service{
 		cfg: cfg.withDefaults(), log: log,
 		start:   make(chan *room),
 		stopped: make(chan struct{}),
-		living:  map[ID]*life{},
+		living:  map[ID]*life{}, owned: map[string]int{}, ending: map[ID]bool{},
 
 		eventLimit: rate.NewLimiter(eventRate, eventBurst),
 	}
+	s.history = outbox.New(s.cfg.Record, 0, log)
 	s.gate = newGate(s.cfg.Limits, s.sentBytes, log)
 	var err error
 	if s.records, err = openRecords(ctx, cfg.Account, tables, log); err != nil {
@@ -108,20 +127,29 @@ func New(ctx context.Context, cfg Config, tables store.Tables, log *slog.Logger)
 	}
 	now := time.Now()
 	for _, rec := range s.records.meetings.All("") {
-		m := rec.Meeting
-		s.living[m.ID] = &life{created: m.Created, primary: m.PrimaryID, emptySince: now, before: rec.stillThere(present[m.ID])}
+		if rec.Ended.IsZero() {
+			s.addLife(rec.Meeting, now, rec.stillThere(present[rec.Meeting.ID]))
+		}
+	}
+	if err := s.reconcile(ctx); err != nil {
+		return nil, fmt.Errorf("write down what happened to meetings: %w", err)
 	}
 	return s, nil
 }
 
 // Run serves rooms and ends meetings whose time has come, until ctx ends.
 // Then every signaling socket is closed for its client to come back, which
-// takes less than a second, and Run returns when the last one is.
+// takes less than a second, and Run returns when the last one is, and when all
+// that happened is written down.
 func (s *Service) Run(ctx context.Context) error {
-	var rooms sync.WaitGroup
+	var records, rooms sync.WaitGroup
+	keep, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	defer records.Wait()
+	defer stopKeeping()
+	records.Go(func() { _ = s.history.Run(keep) })          // it never fails
+	records.Go(func() { _ = s.records.meetings.Run(keep) }) // nor does this
 	defer rooms.Wait()
 	defer close(s.stopped)
-	rooms.Go(func() { _ = s.records.meetings.Run(ctx) }) // ends with ctx alone
 	rooms.Go(func() { s.reap(ctx) })
 	rooms.Go(func() { s.gate.watch(ctx) })
 	for {
@@ -137,39 +165,69 @@ func (s *Service) Run(ctx context.Context) error {
 // Create makes a meeting. The same account, region and token while the meeting lives
 // give the same meeting, whatever else the spec says.
 func (s *Service) Create(ctx context.Context, spec Spec) (Meeting, error) {
-	if spec.RequestToken != "" {
-		m, _, err := s.records.holder(ctx, spec)
-		if !errors.Is(err, ErrNotFound) {
-			return m, err
+	m, _, _, err := s.CreateWith(ctx, spec, nil)
+	return m, err
+}
+
+// CreateWith makes a meeting with its first attendees. If the token gives a
+// meeting that was there before, isNew is false and nobody is added.
+func (s *Service) CreateWith(ctx context.Context, spec Spec, first []Newcomer) (m Meeting, admitted []Admission, isNew bool, err error) {
+	if _, err := timesOf(spec.Tags); err != nil {
+		return Meeting{}, nil, false, err
+	}
+	m, admitted, isNew, err = s.make(ctx, spec, first)
+	if err != nil {
+		return Meeting{}, nil, false, err
+	}
+	if !isNew {
+		return m, nil, false, s.history.Settle(ctx, string(m.ID))
+	}
+	events := []Event{happened(Started, m, Attendee{})}
+	for _, a := range admitted {
+		if a.Err == nil {
+			events = append(events, happened(AttendeeAdded, m, a.Attendee))
 		}
+	}
+	if err := s.history.Put(ctx, string(m.ID), events...); err != nil {
+		// Nobody will ever know of m.
+		if undo := s.End(context.WithoutCancel(ctx), m.ID); undo != nil {
+			s.log.Warn("an unwanted meeting stays until it times out", "meeting", m.ID, "err", undo)
+		}
+		return Meeting{}, nil, false, err
+	}
+	return m, admitted, true, nil
+}
+
+// make writes a new meeting's record, or finds the one of the token.
+func (s *Service) make(ctx context.Context, spec Spec, first []Newcomer) (m Meeting, admitted []Admission, isNew bool, err error) {
+	if spec.RequestToken != "" {
+		// Whoever comes later with the same token finds what is made here.
+		turn := &s.creating[maphash.String(tokenSeed, tokenWord(spec))%uint64(len(s.creating))]
+		turn.Lock()
+		defer turn.Unlock()
+	}
+	if m, ok := s.records.holder(spec); ok {
+		return m, nil, false, nil
 	}
 	if spec.PrimaryID != "" {
 		if err := s.checkPrimary(ctx, spec.PrimaryID); err != nil {
-			return Meeting{}, err
+			return Meeting{}, nil, false, err
 		}
 	}
-	now := time.Now().UTC()
-	m := Meeting{ID: ID(uuid.NewString()), Created: now, Spec: spec}
-	if err := s.beginLife(m); err != nil {
-		return Meeting{}, err
+	rec := record{Meeting: Meeting{ID: ID(uuid.NewString()), Created: time.Now().UTC(), Spec: spec}}
+	admitted, _ = s.admitAll(&rec, first)
+	if err := s.beginLife(rec.Meeting); err != nil {
+		return Meeting{}, nil, false, err
 	}
-	if err := s.records.create(ctx, record{Meeting: m}); err != nil {
-		s.endLife(m.ID)
-		return Meeting{}, err
+	if err := s.records.create(ctx, rec); err != nil {
+		s.endLife(rec.Meeting.ID)
+		return Meeting{}, nil, false, err
 	}
-	if spec.RequestToken == "" {
-		return m, nil
-	}
-	first, err := s.records.claim(ctx, m)
-	if err == nil && first.ID == m.ID {
-		return m, nil
-	}
-	// Somebody was faster with this token; or nobody will ever know of m.
-	if undo := s.End(ctx, m.ID); undo != nil {
-		s.log.Warn("an unwanted meeting stays until it times out", "meeting", m.ID, "err", undo)
-	}
-	return first, err
+	return rec.Meeting, admitted, true, nil
 }
+
+// tokenSeed spreads tokens over the locks.
+var tokenSeed = maphash.MakeSeed()
 
 // Lookup returns a meeting that has not ended.
 func (s *Service) Lookup(_ context.Context, id ID) (Meeting, error) {
@@ -179,10 +237,11 @@ func (s *Service) Lookup(_ context.Context, id ID) (Meeting, error) {
 
 // End ends the meeting for everybody in it, and its replicas.
 func (s *Service) End(ctx context.Context, id ID) error {
-	rec, err := s.records.remove(ctx, id)
+	rec, err := s.records.end(ctx, id)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
+	gone := err != nil
 	s.ended.add(rec, time.Now())
 	r, replicas := s.endLife(id)
 	switch {
@@ -197,161 +256,108 @@ func (s *Service) End(ctx context.Context, id ID) error {
 			return err
 		}
 	}
+	if gone {
+		return err
+	}
+	s.log.Info("meeting ended", "meeting", id)
+	s.setEnding(id, true)
+	if err := s.history.Put(ctx, string(id), happened(Ended, rec.Meeting, Attendee{})); err != nil {
+		return err
+	}
+	return s.bury(ctx, id)
+}
+
+// bury forgets a meeting whose end is written down.
+func (s *Service) bury(ctx context.Context, id ID) error {
+	if err := s.history.Settle(ctx, string(id)); err != nil {
+		return err
+	}
+	if err := s.records.remove(ctx, id); err != nil {
+		return err
+	}
+	s.setEnding(id, false)
+	return nil
+}
+
+// MaxTags is how many tags a meeting may have.
+const MaxTags = 50
+
+// Tag adds tags to the meeting, in place of those with the same keys. Those
+// that mean something here work at once.
+func (s *Service) Tag(ctx context.Context, id ID, tags map[string]string) error {
+	return s.setTags(ctx, id, func(all map[string]string) { maps.Copy(all, tags) })
+}
+
+// Untag takes tags from the meeting, those that it has.
+func (s *Service) Untag(ctx context.Context, id ID, keys []string) error {
+	return s.setTags(ctx, id, func(all map[string]string) {
+		for _, k := range keys {
+			delete(all, k)
+		}
+	})
+}
+
+func (s *Service) setTags(ctx context.Context, id ID, f func(map[string]string)) error {
+	var t times
+	_, err := s.change(ctx, id, func(rec *record) (err error) {
+		if rec.Meeting.Tags == nil {
+			rec.Meeting.Tags = map[string]string{}
+		}
+		f(rec.Meeting.Tags)
+		if n := len(rec.Meeting.Tags); n > MaxTags {
+			return fmt.Errorf("%w: at most %d, it would have %d", ErrTooManyTags, MaxTags, n)
+		}
+		t, err = timesOf(rec.Meeting.Tags)
+		return err
+	})
 	if err == nil {
-		s.log.Info("meeting ended", "meeting", id)
+		s.setTimes(id, t)
 	}
 	return err
 }
 
-// AddAttendee lets somebody of that name join the meeting. The same name again
-// gives the same attendee, whatever the capabilities.
-func (s *Service) AddAttendee(ctx context.Context, id ID, externalUserID string, c Capabilities) (Attendee, error) {
-	var a Attendee
-	err := s.change(ctx, id, func(rec *record) error {
-		var ok bool
-		if a, ok = rec.named(externalUserID); ok {
-			return errNoChange
+// record writes down what happened to attendees, and returns when that is on
+// disk.
+func (s *Service) record(ctx context.Context, what EventType, m Meeting, attendees ...Attendee) error {
+	var events []Event
+	for _, a := range attendees {
+		if !isHidden(a.ExternalUserID) {
+			events = append(events, happened(what, m, a))
 		}
-		if err := s.vacancy(rec, isHidden(externalUserID)); err != nil {
+	}
+	return s.history.Put(ctx, string(m.ID), events...)
+}
+
+// reconcile writes down what a crash kept from being written: a meeting's
+// record is changed first, and then what happened is recorded.
+func (s *Service) reconcile(ctx context.Context) error {
+	newest := map[ID]EventType{}
+	if s.cfg.Recorded != nil {
+		var err error
+		if newest, err = s.cfg.Recorded(ctx); err != nil {
 			return err
 		}
-		a = Attendee{
-			ID:             AttendeeID(uuid.NewString()),
-			MeetingID:      id,
-			ExternalUserID: externalUserID,
-			Capabilities:   c,
-			Created:        time.Now().UTC(),
+	}
+	for id, rec := range s.records.meetings.All("") {
+		m, last := rec.Meeting, newest[ID(id)]
+		var what EventType
+		switch {
+		case s.cfg.Recorded == nil:
+		case !rec.Ended.IsZero() && last != Ended:
+			what = Ended
+		case rec.Ended.IsZero() && last == "" && time.Since(m.Created) < s.cfg.RecordedFor:
+			what = Started
 		}
-		a.JoinToken = newJoinToken(a.ID)
-		rec.Attendees = append(rec.Attendees, a)
-		return nil
-	})
-	if err != nil {
-		return Attendee{}, err
-	}
-	return a, nil
-}
-
-func isHidden(externalUserID string) bool { return strings.HasPrefix(externalUserID, hiddenPrefix) }
-
-// vacancy says whether one more attendee may be added.
-func (s *Service) vacancy(rec *record, hidden bool) error {
-	n, limit := 0, cmp.Or(rec.Meeting.Features.MaxAttendees, s.cfg.MaxAttendees)
-	if hidden {
-		limit = maxHidden
-	}
-	for _, a := range rec.Attendees {
-		if isHidden(a.ExternalUserID) == hidden {
-			n++
-		}
-	}
-	if n >= limit {
-		return fmt.Errorf("%w: %d", ErrFull, limit)
-	}
-	return nil
-}
-
-// errNoChange ends a change that has nothing to write.
-var errNoChange = errors.New("meeting: nothing to change")
-
-// change changes the meeting's record.
-func (s *Service) change(ctx context.Context, id ID, f func(*record) error) error {
-	if s.life(id) == nil {
-		return ErrNotFound
-	}
-	err := s.records.update(ctx, id, f)
-	if errors.Is(err, errNoChange) {
-		return nil
-	}
-	return err
-}
-
-// Attendee returns one attendee, joined or not.
-func (s *Service) Attendee(_ context.Context, id ID, attendee AttendeeID) (Attendee, error) {
-	rec, err := s.records.load(id)
-	if err != nil {
-		return Attendee{}, err
-	}
-	a, ok := rec.attendee(attendee)
-	if !ok {
-		return Attendee{}, ErrAttendeeNotFound
-	}
-	return a, nil
-}
-
-// Attendees returns all attendees, joined or not, by creation. The list is
-// shared: it may not be changed.
-func (s *Service) Attendees(_ context.Context, id ID) ([]Attendee, error) {
-	rec, err := s.records.load(id)
-	return rec.Attendees, err
-}
-
-// RemoveAttendee takes the attendee's right to join, and takes it out of the
-// meeting if it is in.
-func (s *Service) RemoveAttendee(ctx context.Context, id ID, attendee AttendeeID) error {
-	err := s.change(ctx, id, func(rec *record) error {
-		for i, a := range rec.Attendees {
-			if a.ID == attendee {
-				rec.Attendees = append(rec.Attendees[:i], rec.Attendees[i+1:]...)
-				return nil
+		if what != "" {
+			if err := s.cfg.Record(ctx, []Event{happened(what, m, Attendee{})}); err != nil {
+				return err
 			}
 		}
-		return ErrAttendeeNotFound
-	})
-	if err != nil {
-		return err
-	}
-	if r := s.liveRoom(id); r != nil {
-		r.remove(attendee)
-	}
-	return nil
-}
-
-// UpdateCapabilities changes what an attendee may do, at once if it is in the
-// meeting.
-func (s *Service) UpdateCapabilities(ctx context.Context, id ID, attendee AttendeeID, c Capabilities) (Attendee, error) {
-	var changed Attendee
-	err := s.change(ctx, id, func(rec *record) error {
-		for i := range rec.Attendees {
-			if a := &rec.Attendees[i]; a.ID == attendee {
-				a.Capabilities = c
-				changed = *a
-				return nil
+		if !rec.Ended.IsZero() {
+			if err := s.records.remove(ctx, ID(id)); err != nil {
+				return err
 			}
 		}
-		return ErrAttendeeNotFound
-	})
-	if err != nil {
-		return Attendee{}, err
 	}
-	s.applyCapabilities(id, []AttendeeID{attendee}, c)
-	return changed, nil
-}
-
-// UpdateCapabilitiesExcept changes what all attendees may do but those, and
-// but hidden ones.
-func (s *Service) UpdateCapabilitiesExcept(ctx context.Context, id ID, except []AttendeeID, c Capabilities) error {
-	var changed []AttendeeID
-	err := s.change(ctx, id, func(rec *record) error {
-		changed = nil
-		for i := range rec.Attendees {
-			a := &rec.Attendees[i]
-			if !slices.Contains(except, a.ID) && !isHidden(a.ExternalUserID) {
-				a.Capabilities = c
-				changed = append(changed, a.ID)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	s.applyCapabilities(id, changed, c)
 	return nil
-}
-
-func (s *Service) applyCapabilities(id ID, attendees []AttendeeID, c Capabilities) {
-	if r := s.liveRoom(id); r != nil {
-		r.tell(func() { r.setCapabilities(attendees, c) })
-	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"belfry.live/belfry/internal/meeting/sfu"
 	"belfry.live/belfry/internal/meeting/signal"
+	"belfry.live/belfry/internal/outbox"
 	"belfry.live/belfry/internal/wire/chime"
 )
 
@@ -14,12 +15,13 @@ import (
 // is present, so nothing is sent.
 func newTestRoom(t testing.TB, cfg Config, names ...string) (*room, []*seat) {
 	s := &Service{cfg: cfg.withDefaults(), log: slog.New(slog.DiscardHandler), living: map[ID]*life{}}
+	s.history = outbox.New(s.cfg.Record, 0, s.log)
 	s.gate = newGate(s.cfg.Limits, s.sentBytes, s.log)
 	r := newRoom(s, Meeting{ID: "m"}, 0, nil)
 	t.Cleanup(func() { r.indexWait.Stop(); r.viewsWait.Stop() })
 	var seats []*seat
 	for _, name := range names {
-		st := newSeat(r, Attendee{ID: AttendeeID("id of " + name), MeetingID: "m", ExternalUserID: name}, signal.Credentials{}, nil)
+		st := newSeat(r, Meeting{ID: "m"}, Attendee{ID: AttendeeID("id of " + name), MeetingID: "m", ExternalUserID: name}, signal.Credentials{}, nil)
 		r.seats[st.attendee.ID] = st
 		r.all[st] = struct{}{}
 		seats = append(seats, st)

@@ -50,9 +50,8 @@ type Box[E any] struct {
 
 // A line is what waits to be written of one thing.
 type line[E any] struct {
-	items  []item[E]     // guarded by Box.mu
-	failed bool          // the last write did; guarded by Box.mu
-	empty  chan struct{} // closed with the line
+	items  []item[E] // guarded by Box.mu
+	failed bool      // the last write did; guarded by Box.mu
 }
 
 type item[E any] struct {
@@ -99,7 +98,7 @@ func (b *Box[E]) Put(ctx context.Context, key string, events ...E) error {
 			return context.Cause(ctx)
 		}
 	}
-	l = &line[E]{empty: make(chan struct{})}
+	l = &line[E]{}
 	b.lines[key] = l
 	b.mu.Unlock()
 	err := b.try(context.WithoutCancel(ctx), key, l, []item[E]{it})
@@ -108,7 +107,7 @@ func (b *Box[E]) Put(ctx context.Context, key string, events ...E) error {
 	switch {
 	case b.closed:
 	case len(l.items) == 0:
-		b.drop(key, l)
+		delete(b.lines, key)
 	default:
 		b.makeDue(key)
 	}
@@ -127,16 +126,17 @@ func (b *Box[E]) Push(key string, event E) {
 	b.pushed++
 	l := b.lines[key]
 	if l == nil {
-		l = &line[E]{empty: make(chan struct{})}
+		l = &line[E]{}
 		b.lines[key] = l
 		b.makeDue(key)
 	}
 	l.items = append(l.items, item[E]{events: []E{event}})
 }
 
-// Settle returns when nothing of the thing waits any more that was put before,
-// or the error that the last write of it ended with.
+// Settle returns when all that was put of the thing before is written, or an
+// error if that is not so yet and may take long.
 func (b *Box[E]) Settle(ctx context.Context, key string) error {
+	done := make(chan error, 1)
 	b.mu.Lock()
 	l := b.lines[key]
 	switch {
@@ -145,16 +145,19 @@ func (b *Box[E]) Settle(ctx context.Context, key string) error {
 		return nil
 	case l.failed:
 		b.mu.Unlock()
-		return errors.New("outbox: what happened before is not written yet")
+		return errUnwritten
 	}
+	l.items = append(l.items, item[E]{done: done})
 	b.mu.Unlock()
 	select {
-	case <-l.empty:
-		return nil
+	case err := <-done:
+		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
+
+var errUnwritten = errors.New("outbox: what happened before is not written yet")
 
 // Run writes what waits until ctx ends and nothing waits any more, or for some
 // seconds more.
@@ -195,7 +198,7 @@ func (b *Box[E]) close() {
 				it.done <- ErrClosed
 			}
 		}
-		b.drop(key, l)
+		delete(b.lines, key)
 	}
 	if lost > 0 {
 		b.dropped.Add(uint64(lost))
@@ -224,19 +227,13 @@ func (b *Box[E]) makeDue(key string) {
 	b.ready.Signal()
 }
 
-// drop ends a line. It is called with mu held.
-func (b *Box[E]) drop(key string, l *line[E]) {
-	delete(b.lines, key)
-	close(l.empty)
-}
-
 // drain writes a line to its end. After hurry it gives up at the first failure.
 func (b *Box[E]) drain(ctx context.Context, hurry <-chan struct{}, key string) {
 	for {
 		b.mu.Lock()
 		l := b.lines[key]
 		if len(l.items) == 0 {
-			b.drop(key, l)
+			delete(b.lines, key)
 			b.mu.Unlock()
 			return
 		}
@@ -277,7 +274,10 @@ func (b *Box[E]) try(ctx context.Context, key string, l *line[E], batch []item[E
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	err := b.write(ctx, events)
+	var err error
+	if len(events) > 0 { // else somebody waits for what was before
+		err = b.write(ctx, events)
+	}
 	cancel()
 	var kept []item[E]
 	for _, it := range batch {

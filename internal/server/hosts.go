@@ -14,16 +14,17 @@ type hosts struct {
 	signaling string // ws://host:port
 }
 
+func (h hosts) Find(ctx context.Context, account, meetingID string) (connector.Meeting, error) {
+	m, err := h.meetings.Lookup(ctx, meeting.ID(meetingID))
+	if errors.Is(err, meeting.ErrNotFound) || err == nil && m.Account != account {
+		return connector.Meeting{}, connector.ErrMeetingNotFound
+	}
+	return connector.Meeting{ExternalID: m.ExternalID, MediaRegion: m.MediaRegion}, err
+}
+
 func (h hosts) Invite(ctx context.Context, account, meetingID, externalUserID string) (connector.Invitation, error) {
 	all := meeting.Capabilities{Audio: meeting.SendReceive, Video: meeting.SendReceive, Content: meeting.SendReceive}
-	m, err := h.meetings.Lookup(ctx, meeting.ID(meetingID))
-	if err == nil && m.Account != account {
-		err = meeting.ErrNotFound
-	}
-	if errors.Is(err, meeting.ErrNotFound) {
-		return connector.Invitation{}, connector.ErrMeetingNotFound
-	}
-	if err != nil {
+	if _, err := h.Find(ctx, account, meetingID); err != nil {
 		return connector.Invitation{}, err
 	}
 	a, err := h.meetings.AddAttendee(ctx, meeting.ID(meetingID), externalUserID, all)

@@ -31,7 +31,8 @@ type metricsSources struct {
 		Metrics(ctx context.Context) meeting.Metrics
 	}
 	connectors interface {
-		Count(ctx context.Context) (map[connector.Status]int, error)
+		Count() map[connector.Status]int
+		EventsDropped() uint64
 	}
 	channels interface{ Stats() channel.Stats }
 	ingest   interface{ Stats() ingest.Stats }
@@ -46,7 +47,7 @@ func newMetrics(from metricsSources, token string, log *slog.Logger) http.Handle
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
-		&exporter{from, log},
+		&exporter{from},
 	)
 	text := promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError,
@@ -97,7 +98,6 @@ func isLoopbackHost(host string) bool {
 // of Prometheus, and no label's values are of a client's choosing.
 type exporter struct {
 	from metricsSources
-	log  *slog.Logger
 }
 
 // Describe describes nothing: what there is turns out when it is read.
@@ -111,14 +111,10 @@ func (e *exporter) Collect(out chan<- prometheus.Metric) {
 	w.meetings(e.from.meetings.Metrics(ctx))
 	w.turn(e.from.relay.Stats())
 	w.channels(e.from.channels.Stats(), e.from.ingest.Stats())
-	pipelines, err := e.from.connectors.Count(ctx)
-	if err != nil {
-		e.log.Warn("pipelines cannot be counted", "err", err)
-		return
-	}
-	for status, n := range pipelines {
+	for status, n := range e.from.connectors.Count() {
 		w.gauge("pipelines", "Media pipelines by status.", float64(n), "status", string(status))
 	}
+	w.count("events_unrecorded", "Events that were not written down.", float64(e.from.connectors.EventsDropped()), "of", "pipeline")
 }
 
 // A metricWriter makes metrics, all of whose names begin with belfry_.

@@ -57,6 +57,8 @@ func (w metricWriter) meetings(m meeting.Metrics) {
 	w.count("signaling_cuts", "Signaling sessions cut off.", float64(s.CutSlow), "reason", "slow")
 	w.count("signaling_cuts", "Signaling sessions cut off.", float64(s.CutSilent), "reason", "silent")
 
+	w.count("events_unrecorded", "Events that were not written down.", float64(m.EventsDropped), "of", "meeting")
+
 	w.media(m)
 	w.clients(m)
 }

@@ -38,7 +38,7 @@ func metricsServer(t *testing.T, token string) (*httptest.Server, *meeting.Servi
 	if err != nil {
 		t.Fatal(err)
 	}
-	work := func(context.Context, connector.Pipeline, connector.Invitation, func(connector.Event)) error {
+	work := func(context.Context, connector.Pipeline, connector.Invitation, func(connector.Report)) error {
 		return nil
 	}
 	connectors, err := connector.New(t.Context(), connector.Config{Work: work}, tables, hosts{meetings, ""}, log)

@@ -58,7 +58,7 @@ func newWork(cfg config.Connector, ingestHost string, d doors, authority []byte,
 }
 
 // run is connector.Config's Work.
-func (w *work) run(ctx context.Context, p connector.Pipeline, as connector.Invitation, report func(connector.Event)) error {
+func (w *work) run(ctx context.Context, p connector.Pipeline, as connector.Invitation, report func(connector.Report)) error {
 	job := liveconnector.Job{
 		Meeting:      p.MeetingID,
 		SignalingURL: as.SignalingURL, AttendeeID: as.AttendeeID, ExternalUserID: as.ExternalUserID,

@@ -63,6 +63,14 @@ type Server struct {
 // invitations lets pipelines into meetings, as far as a record goes.
 type invitations struct{ meetings *meeting.Service }
 
+func (i invitations) Find(ctx context.Context, account, meetingID string) (connector.Meeting, error) {
+	m, err := i.meetings.Lookup(ctx, meeting.ID(meetingID))
+	if err != nil || m.Account != account {
+		return connector.Meeting{}, fmt.Errorf("%w: %s", connector.ErrMeetingNotFound, meetingID)
+	}
+	return connector.Meeting{ExternalID: m.ExternalID, MediaRegion: m.MediaRegion}, nil
+}
+
 func (i invitations) Invite(ctx context.Context, account, meetingID, externalUserID string) (connector.Invitation, error) {
 	all := meeting.Capabilities{Audio: meeting.Receive, Video: meeting.Receive, Content: meeting.None}
 	m, err := i.meetings.Lookup(ctx, meeting.ID(meetingID))

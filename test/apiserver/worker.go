@@ -18,7 +18,7 @@ import (
 
 // worker stands in for live connectors' workers: ffmpeg publishes a small
 // picture and a tone to the sink until the pipeline or the meeting ends.
-func (s *Server) worker(ctx context.Context, p connector.Pipeline, _ connector.Invitation, report func(connector.Event)) error {
+func (s *Server) worker(ctx context.Context, p connector.Pipeline, _ connector.Invitation, report func(connector.Report)) error {
 	publishing, stop := context.WithCancel(ctx)
 	defer stop()
 	result := make(chan error, 1)
