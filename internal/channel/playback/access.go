@@ -53,7 +53,7 @@ func (h *Handler) begin(r *http.Request, t target, rules channel.Rules) (token t
 		if token, err = h.checkToken(r, t, rules); err != nil {
 			return token, v, err
 		}
-		v.session = ticket.NewSession(token, h.now())
+		v.session = ticket.NewSession(token, h.cfg.Now())
 		if v.session.HasViewer && h.channels.Revoked(t.id, v.session.Viewer, v.session.Version) {
 			return token, v, errRevoked
 		}
@@ -74,14 +74,14 @@ func (h *Handler) checkToken(r *http.Request, t target, rules channel.Rules) (ti
 	case <-ctx.Done():
 		return ticket.Token{}, errBusy
 	}
-	return ticket.ParseToken(r.URL.Query().Get("token"), ARN(t.region, t.account, t.id), h.channels.PlaybackKeys(rules.Owner), h.now())
+	return ticket.ParseToken(r.URL.Query().Get("token"), ARN(t.region, t.account, t.id), h.channels.PlaybackKeys(rules.Owner), h.cfg.Now())
 }
 
 // admit decides about a request for anything that a multivariant playlist
 // leads to.
 func (h *Handler) admit(r *http.Request, t target, rules channel.Rules) (v view, err error) {
 	if t.session != "" {
-		session, ok := h.sealer.Open(string(t.id), t.run, t.session, h.now())
+		session, ok := h.sealer.Open(string(t.id), t.run, t.session, h.cfg.Now())
 		if ok {
 			v.session = session
 		}

@@ -33,6 +33,7 @@ type Config struct {
 	MaxWaiting int // requests that wait at the same time (0: 20000)
 	// WriteTimeout is how long a viewer may take to load one answer (0: 30 s).
 	WriteTimeout time.Duration
+	Now          func() time.Time // by which tokens and sessions end (nil: time.Now)
 }
 
 // Channels tells what there is to serve; a channel.Service does.
@@ -64,7 +65,6 @@ type Handler struct {
 	// checking has an element for every signature that is being checked. That
 	// costs a millisecond of CPU, and strangers can ask for it.
 	checking chan struct{}
-	now      func() time.Time
 }
 
 // New returns a Handler for the channels.
@@ -72,13 +72,15 @@ func New(cfg Config, channels Channels, log *slog.Logger) *Handler {
 	cfg.MaxWait = cmp.Or(cfg.MaxWait, 6*time.Second)
 	cfg.MaxWaiting = cmp.Or(cfg.MaxWaiting, 20_000)
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 30*time.Second)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	return &Handler{
 		cfg: cfg, channels: channels, log: log, waiting: make(chan struct{}, cfg.MaxWaiting),
 		// Runs, and with them what sessions are for, end with the process:
 		// its sessions need no key that outlives it.
 		sealer:   ticket.NewSealer(),
 		checking: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		now:      time.Now,
 	}
 }
 

@@ -301,7 +301,11 @@ func (f *follower) run() {
 			}
 			f.parts++
 		}
-		u = fmt.Sprintf("%s&_HLS_msn=%d&_HLS_part=%d", f.url, next, part)
+		query := "?"
+		if strings.Contains(f.url, "?") {
+			query = "&"
+		}
+		u = fmt.Sprintf("%s%s_HLS_msn=%d&_HLS_part=%d", f.url, query, next, part)
 		if f.player.Updates%3 == 0 {
 			u += "&_HLS_skip=YES"
 		}
