@@ -44,18 +44,30 @@ func TestUnknownKey(t *testing.T) {
 	checkError(t, err, http.StatusForbidden, "UnrecognizedClientException", "AKIASOMEBODYELSE")
 }
 
+// A clock that is off is told the server's time, and the clients correct theirs
+// by the Date of the answer when they try again.
 func TestClockSkew(t *testing.T) {
-	ahead := time.Hour
-	s := apiserver.Start(t, apiserver.Config{Now: func() time.Time { return time.Now().Add(ahead) }})
-	c := newClients(s.AWS())
-	_, err := c.meetings.CreateMeeting(t.Context(), meetingInput())
-	checkError(t, err, http.StatusForbidden, "InvalidSignatureException", "the server has "+time.Now().Add(ahead).UTC().Format("20060102T15"))
+	for _, off := range []time.Duration{time.Hour, -time.Hour} {
+		s := apiserver.Start(t, apiserver.Config{Now: func() time.Time { return time.Now().Add(off) }})
+		c := newClients(s.AWS())
+		says := "the server has " + time.Now().Add(off).UTC().Format("20060102T15")
+		_, err := c.meetings.CreateMeeting(t.Context(), meetingInput())
+		checkError(t, err, http.StatusForbidden, "InvalidSignatureException", says)
+		_, err = c.channels.CreateChannel(t.Context(), nil)
+		checkError(t, err, http.StatusForbidden, "InvalidSignatureException", says)
 
-	// With retries on, the client corrects its clock by the Date of the answer.
-	cfg := s.AWS()
-	cfg.RetryMaxAttempts = 3
-	if _, err := chimesdkmeetings.NewFromConfig(cfg).CreateMeeting(t.Context(), meetingInput()); err != nil {
-		t.Errorf("with retries: got %v, want the client to learn the server's time", err)
+		cfg := s.AWS()
+		cfg.RetryMaxAttempts = 3
+		if _, err := chimesdkmeetings.NewFromConfig(cfg).CreateMeeting(t.Context(), meetingInput()); err != nil {
+			t.Errorf("%v off, with retries: got %v, want the client to learn the server's time", off, err)
+		}
+		if _, err := ivs.NewFromConfig(cfg).CreateChannel(t.Context(), nil); err != nil {
+			t.Errorf("%v off, with retries: got %v, want the client to learn the server's time", off, err)
+		}
+	}
+	for _, off := range []time.Duration{4 * time.Minute, -4 * time.Minute} {
+		s := apiserver.Start(t, apiserver.Config{Now: func() time.Time { return time.Now().Add(off) }})
+		newClients(s.AWS()).newMeeting(t)
 	}
 }
 
