@@ -72,7 +72,7 @@ type reader struct {
 }
 
 func (r *reader) next(ctx context.Context) (event.Record, error) {
-	found, err := r.journal.Next(ctx, r.account, r.from)
+	found, err := r.journal.Next(ctx, event.Subjects(r.account, ""), r.from)
 	r.from = found.Sequence + 1
 	return found, err
 }
@@ -94,7 +94,7 @@ func TestEnvelope(t *testing.T) {
 		Kind:      "channel", Subject: "abcdEFGH1234", Type: "Stream Start", Notify: []string{"arn:aws:sqs:us-east-1:111122223333:q"},
 	}
 	mustAppend(t, j, e)
-	r, err := j.Next(t.Context(), account, 0)
+	r, err := j.Next(t.Context(), event.Subjects(account, ""), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestSince(t *testing.T) {
 		t.Errorf("of an empty journal: got %d, %v, want 1", got, err)
 	}
 	mustAppend(t, j, meetingEvent("m", "chime:MeetingStarted", 1))
-	first, err := j.Next(t.Context(), "", 0)
+	first, err := j.Next(t.Context(), event.Subjects("", ""), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +307,7 @@ func TestBoundOfBytes(t *testing.T) {
 		e.Detail = fmt.Appendf(nil, `{"n":%d,"x":%q}`, n, bytes.Repeat([]byte("x"), 4<<10))
 		mustAppend(t, j, e)
 	}
-	first, err := j.Next(t.Context(), "", 0)
+	first, err := j.Next(t.Context(), event.Subjects("", ""), 0)
 	if err != nil || first.Sequence < 20 || first.Sequence > 40 {
 		t.Errorf("got %d as the oldest of 40 events, %v, want only what fits", first.Sequence, err)
 	}

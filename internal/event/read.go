@@ -29,6 +29,9 @@ func (r Record) Account() string {
 	return account
 }
 
+// ResourceID returns the id of the resource that the event is about.
+func (r Record) ResourceID() string { return lastToken(r.Subject) }
+
 // Envelope reads the Body.
 func (r Record) Envelope() (Envelope, error) {
 	var e Envelope
@@ -47,16 +50,26 @@ func record(m *jetstream.RawStreamMsg) Record {
 
 func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
 
-// Next returns the first event of the account, of any if it is empty, whose
-// sequence is from or more, and waits for it until ctx ends.
-func (j *Journal) Next(ctx context.Context, account string, from uint64) (Record, error) {
-	filter := subjectRoot + ".>"
-	if account != "" {
-		filter = subjectRoot + "." + account + ".>"
+// Subjects returns the subject that stands for all events of the account and
+// the source; each may be empty, for all of them.
+func Subjects(account, source string) string {
+	switch {
+	case source == "" && account == "":
+		return subjectRoot + ".>"
+	case source == "":
+		return subjectRoot + "." + account + ".>"
+	case account == "":
+		account = "*"
 	}
+	return subjectRoot + "." + account + "." + source + ".>"
+}
+
+// Next returns the first event of the subject, as in Record or of Subjects,
+// whose sequence is from or more, and waits for it until ctx ends.
+func (j *Journal) Next(ctx context.Context, subject string, from uint64) (Record, error) {
 	for {
 		grown := j.growth() // before looking, so that nothing is missed
-		found, ok, err := j.At(ctx, filter, from)
+		found, ok, err := j.At(ctx, subject, from)
 		if ok || err != nil {
 			return found, err
 		}
@@ -68,8 +81,8 @@ func (j *Journal) Next(ctx context.Context, account string, from uint64) (Record
 	}
 }
 
-// At returns the first event of the subject, as in Record, whose sequence is
-// from or more; false says that there is none.
+// At returns the first event of the subject, as for Next, whose sequence is from
+// or more; false says that there is none yet.
 func (j *Journal) At(ctx context.Context, subject string, from uint64) (Record, bool, error) {
 	m, err := j.events.GetMsg(ctx, max(from, 1), jetstream.WithGetMsgSubject(subject))
 	switch {
@@ -101,7 +114,7 @@ func (j *Journal) Since(ctx context.Context, at time.Time) (uint64, error) {
 	ask, err := json.Marshal(struct {
 		Start time.Time `json:"start_time"`
 		Next  string    `json:"next_by_subj"`
-	}{at.UTC(), subjectRoot + ".>"})
+	}{at.UTC(), Subjects("", "")})
 	if err != nil {
 		return 0, err
 	}

@@ -37,6 +37,7 @@ type metricsSources struct {
 	channels interface{ Stats() channel.Stats }
 	ingest   interface{ Stats() ingest.Stats }
 	relay    interface{ Stats() turn.Stats }
+	events   interface{ count(w metricWriter) }
 }
 
 // newMetrics serves GET /metrics in Prometheus's text format: to this machine,
@@ -111,6 +112,7 @@ func (e *exporter) Collect(out chan<- prometheus.Metric) {
 	w.meetings(e.from.meetings.Metrics(ctx))
 	w.turn(e.from.relay.Stats())
 	w.channels(e.from.channels.Stats(), e.from.ingest.Stats())
+	e.from.events.count(w)
 	for status, n := range e.from.connectors.Count() {
 		w.gauge("pipelines", "Media pipelines by status.", float64(n), "status", string(status))
 	}
@@ -128,11 +130,11 @@ func (w metricWriter) count(name, help string, value float64, label ...string) {
 	w.metric(prometheus.CounterValue, name+"_total", help, value, label)
 }
 
-// metric writes one; label is a name and a value, or nothing.
+// metric writes one; label is names, each followed by its value.
 func (w metricWriter) metric(kind prometheus.ValueType, name, help string, value float64, label []string) {
 	var names, values []string
-	if len(label) == 2 {
-		names, values = label[:1], label[1:]
+	for ; len(label) > 0; label = label[2:] {
+		names, values = append(names, label[0]), append(values, label[1])
 	}
 	w.out <- prometheus.MustNewConstMetric(prometheus.NewDesc("belfry_"+name, help, names, nil), kind, value, values...)
 }

@@ -17,6 +17,10 @@ import (
 	"belfry.live/belfry/internal/store/natskv"
 )
 
+type noEvents struct{}
+
+func (noEvents) count(metricWriter) {}
+
 type noRelay struct{}
 
 func (noRelay) Stats() turn.Stats { return turn.Stats{Dropped: map[string]int64{"late": 2}} }
@@ -45,7 +49,7 @@ func metricsServer(t *testing.T, token string) (*httptest.Server, *meeting.Servi
 	if err != nil {
 		t.Fatal(err)
 	}
-	from := metricsSources{meetings, connectors, channels, ingest.New(ingest.Config{}, channels, log), noRelay{}}
+	from := metricsSources{meetings, connectors, channels, ingest.New(ingest.Config{}, channels, log), noRelay{}, noEvents{}}
 	s := httptest.NewServer(newMetrics(from, token, log))
 	t.Cleanup(s.Close)
 	return s, meetings

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"belfry.live/belfry/internal/event/sse"
 	"belfry.live/belfry/internal/meeting"
 )
 
@@ -14,6 +15,7 @@ type fronts struct {
 		http.Handler
 		Claims(*http.Request) bool // is it a call of an AWS client?
 	}
+	events   http.Handler // the journal
 	meeting  http.Handler // signaling, client events
 	metrics  http.Handler
 	playback http.Handler
@@ -37,6 +39,8 @@ func (f fronts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.playback.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/api/"):
 		f.site.ServeHTTP(w, r)
+	case path == sse.Path, strings.HasPrefix(path, sse.Path+"/"):
+		f.events.ServeHTTP(w, r)
 	case f.api.Claims(r):
 		f.api.ServeHTTP(w, r)
 	default:

@@ -93,6 +93,11 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return fmt.Errorf("open the store: %w", err)
 	}
 	defer tables.Close()
+	journal, closeJournal, err := openJournal(ctx, cfg.Events, tables, log)
+	if err != nil {
+		return err
+	}
+	defer closeJournal()
 
 	channels, err := channel.New(ctx, channel.Config{Account: cfg.Account, MaxChannels: cfg.Channel.MaxChannels}, tables, log)
 	if err != nil {
@@ -128,14 +133,21 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	}
 	var ready atomic.Bool
 	desk := ingest.New(ingest.Config{}, channels, log)
+	awsAPI := api.New(api.Config{
+		Account: cfg.Account, PublicURL: public, IngestEndpoint: ingestHost, MediaAddress: transport.Addr().String(),
+		BasePath: cfg.API.BasePath, TrustProxy: cfg.API.TrustProxy, Region: onlyRegion(cfg),
+		Throttling: api.Throttling(cfg.API.Throttling), PageSecret: &pageSecret,
+	}, keys, meetings, connectors, channels, log)
+	tellers, err := newTellers(ctx, cfg.Events, journal, tables, awsAPI, certificates.config, log)
+	if err != nil {
+		return err
+	}
+	defer tellers.Close()
 	front := fronts{
-		api: api.New(api.Config{
-			Account: cfg.Account, PublicURL: public, IngestEndpoint: ingestHost, MediaAddress: transport.Addr().String(),
-			BasePath: cfg.API.BasePath, TrustProxy: cfg.API.TrustProxy, Region: onlyRegion(cfg),
-			Throttling: api.Throttling(cfg.API.Throttling), PageSecret: &pageSecret,
-		}, keys, meetings, connectors, channels, log),
+		api:      awsAPI,
+		events:   tellers.clients,
 		meeting:  meetings.Handler(),
-		metrics:  newMetrics(metricsSources{meetings, connectors, channels, desk, relay}, cfg.Metrics.Token, log),
+		metrics:  newMetrics(metricsSources{meetings, connectors, channels, desk, relay, tellers}, cfg.Metrics.Token, log),
 		playback: playback.New(playback.Config{}, channels, log),
 		site:     application,
 		web:      web.Handler(),
@@ -147,6 +159,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	// the meetings they come from, then the channels they end in.
 	var stages stages
 	defer stages.stop()
+	stages.start(ctx, tellers.runs()...)
 	stages.start(ctx,
 		channels.Run,
 		func(ctx context.Context) error { return desk.Serve(ctx, doors.rtmp, false) },
@@ -156,7 +169,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	)
 	relayed := []net.Listener{media.TURNListener()}
 	entrances := []func(context.Context) error{
-		connectors.Run, application.Run,
+		connectors.Run, application.Run, tellers.clients.Run,
 		func(ctx context.Context) error { return serveHTTP(ctx, doors.http, front, log) },
 	}
 	if doors.tls != nil {

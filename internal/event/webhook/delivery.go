@@ -140,8 +140,9 @@ func (d *delivery) finish(ctx context.Context, outcomes chan outcome, cut func()
 
 // readOn hands on the journal from the sequence.
 func (d *delivery) readOn(ctx context.Context, from uint64, records chan<- event.Record) {
+	subjects := event.Subjects(d.hook.Account, "")
 	for ctx.Err() == nil {
-		r, err := d.journal.Next(ctx, d.hook.Account, from)
+		r, err := d.journal.Next(ctx, subjects, from)
 		if err != nil {
 			if ctx.Err() == nil {
 				d.log.Error("events cannot be read", "err", err)

@@ -49,7 +49,7 @@ type Config struct {
 
 // A Journal is what the webhooks need of *event.Journal.
 type Journal interface {
-	Next(ctx context.Context, account string, from uint64) (event.Record, error)
+	Next(ctx context.Context, subject string, from uint64) (event.Record, error)
 	At(ctx context.Context, subject string, from uint64) (event.Record, bool, error)
 	Last(ctx context.Context) (uint64, error)
 	Bury(ctx context.Context, r event.Record, letter event.DeadLetter) error

@@ -216,7 +216,7 @@ func TestPost(t *testing.T) {
 				r.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("got %s %s with %v", r.Method, r.URL, r.Header)
 			}
-			stored, err := p.journal.Next(t.Context(), account, 0)
+			stored, err := p.journal.Next(t.Context(), event.Subjects(account, ""), 0)
 			if err != nil || string(r.body) != string(stored.Body) {
 				t.Errorf("got body %s, want %s", r.body, stored.Body)
 			}
