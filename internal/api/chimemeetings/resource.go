@@ -10,13 +10,14 @@ import (
 // resources is the meeting that an operation is about, whose attendees count as
 // a part of it.
 func resources(c restjson.Caller, d restjson.Document) []string {
+	var all []string
 	if id := d.Text("MeetingId"); id != "" {
-		return []string{meetingARN(c, id)}
+		all = append(all, meetingARN(c, id))
 	}
 	if arn := d.Text("ResourceARN"); arn != "" {
-		return []string{canonical(c, arn)}
+		all = append(all, canonical(c, arn))
 	}
-	return nil
+	return all
 }
 
 // meetingARN names a meeting of the caller's.

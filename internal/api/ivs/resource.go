@@ -5,12 +5,12 @@ import "belfry.live/belfry/internal/api/restjson"
 // resources are the ARNs that an operation is about. They come as they are
 // meant: one that is written in another way names nothing.
 func resources(_ restjson.Caller, d restjson.Document) []string {
+	var all []string
 	for _, member := range []string{"arn", "channelArn", "resourceArn"} {
 		if arn := d.Text(member); arn != "" {
-			return []string{arn}
+			all = append(all, arn)
 		}
 	}
-	var all []string
 	for _, arn := range items(d, "arns") {
 		if s, ok := arn.(string); ok {
 			all = append(all, s)

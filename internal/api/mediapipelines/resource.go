@@ -10,14 +10,13 @@ import (
 // resources is the pipeline that an operation is about, or what else its ARN
 // names.
 func resources(c restjson.Caller, d restjson.Document) []string {
-	name := d.Text("MediaPipelineId")
-	if name == "" {
-		name = d.Text("ResourceARN")
+	var all []string
+	for _, member := range []string{"MediaPipelineId", "ResourceARN"} {
+		if name := d.Text(member); name != "" {
+			all = append(all, canonical(c, name))
+		}
 	}
-	if name == "" {
-		return nil
-	}
-	return []string{canonical(c, name)}
+	return all
 }
 
 // canonical writes a pipeline's id or ARN as this server does: clients may

@@ -70,6 +70,17 @@ func (d Document) Text(member string) string {
 	return s
 }
 
+// only is the part of the document that the members make up.
+func (d Document) only(list []Member) Document {
+	part := Document{}
+	for _, m := range list {
+		if value, ok := d[m.Name]; ok {
+			part[m.Name] = value
+		}
+	}
+	return part
+}
+
 func (d Document) decode(into any) error {
 	text, err := json.Marshal(d)
 	if err == nil {

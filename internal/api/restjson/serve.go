@@ -33,8 +33,11 @@ func (s *Service) Permit(call Call, c Caller, in Input) *Error {
 	return nil
 }
 
-// about returns the ARNs of what the operation is about, or "*".
+// about returns the ARNs of what the operation is about, or "*". It looks at
+// members of the operation alone: naming something else besides must not make a
+// request seem to be about that.
 func (s *Service) about(op *Operation, c Caller, d Document) []string {
+	d = d.only(op.Input)
 	if op.Resource != nil {
 		return []string{op.Resource(c, d)}
 	}
