@@ -81,9 +81,14 @@ func (s *site) url() string {
 
 func (s *site) publish() ingest.Publication {
 	s.t.Helper()
-	p, err := s.service.Publish(s.t.Context(), s.key.Value.Reveal(), ingest.Publisher{Remote: "test", Encrypted: true})
+	return s.publisher(s.t)
+}
+
+func (s *site) publisher(t testing.TB) ingest.Publication {
+	t.Helper()
+	p, err := s.service.Publish(t.Context(), s.key.Value.Reveal(), ingest.Publisher{Remote: "test", Encrypted: true})
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return p
 }
@@ -627,7 +632,7 @@ func handlers() string {
 
 func FuzzPath(f *testing.F) {
 	name := playback.Name("us-east-1", account, "abcdefghijkl")
-	for _, path := range []string{name + ".m3u8", name + "/run/video.m3u8", name + "/run/video/1.2.m4s", name + "/run/audio/init0.mp4", "", "///", name + "/run/video/-1.m4s"} {
+	for _, path := range []string{name + ".m3u8", name + "/run/video.m3u8", name + "/run/video/1.2.m4s", name + "/run/audio/init0.mp4", name + "/run/~AAAA/video.m3u8", name + "/run/~/video/1.m4s", "", "///", name + "/run/video/-1.m4s"} {
 		f.Add(path, "5", "3", "YES")
 	}
 	service, broadcast := fuzzChannels(f)

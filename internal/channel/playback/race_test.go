@@ -1,0 +1,5 @@
+//go:build race
+
+package playback_test
+
+func init() { raceDetector = true }
