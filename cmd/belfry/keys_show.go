@@ -50,11 +50,15 @@ func showNewKey(cmd *cobra.Command, k access.Key, asJSON bool) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	where := ""
+	if data := cmd.Flag("data"); data.Changed {
+		where = " --data " + data.Value.String()
+	}
 	_, err := fmt.Fprintf(cmd.ErrOrStderr(), `
 The secret is shown this once. The server keeps it in keys.json (mode 0600),
 since it cannot check signatures without. To use the key in this shell:
-  eval "$(belfry env --key %s)"
-`, k.ID)
+  eval "$(belfry env --key %s%s)"
+`, k.ID, where)
 	return err
 }
 

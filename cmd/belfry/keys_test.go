@@ -45,7 +45,7 @@ func TestKeysCreate(t *testing.T) {
 			t.Errorf("got %q, want %q in it", out, want)
 		}
 	}
-	for _, want := range []string{"shown this once", "keys.json", "--key " + k.ID} {
+	for _, want := range []string{"shown this once", "keys.json", "--key " + k.ID + " --data " + data} {
 		if !strings.Contains(note, want) {
 			t.Errorf("got %q, want %q in it", note, want)
 		}

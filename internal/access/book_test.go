@@ -309,6 +309,44 @@ func TestBookFollows(t *testing.T) {
 	})
 }
 
+// Many ask while keys come and go.
+func TestBookWhileItChanges(t *testing.T) {
+	path := testFile(t)
+	b, err := Open(path, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, ok := b.Find(b.Owner().ID); !ok {
+					t.Error("got no owner's key, want one always")
+					return
+				}
+				b.Find("AKIANOBODY") // looks at the file every time
+			}
+		})
+	}
+	for range 20 {
+		k := create(t, path, Spec{})
+		if got, ok := b.Find(k.ID); !ok || !same(got, k) {
+			t.Errorf("got %v, want the new key at once", got)
+		}
+		if err := Revoke(path, k.ID, time.Now()); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
 // Nobody loses a key to somebody who changes the file at the same time.
 func TestConcurrentChanges(t *testing.T) {
 	path := testFile(t)
