@@ -99,7 +99,11 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	}
 	defer closeJournal()
 
-	channels, err := channel.New(ctx, channel.Config{Account: cfg.Account, MaxChannels: cfg.Channel.MaxChannels}, tables, log)
+	channels, err := channel.New(ctx, channel.Config{
+		Account: cfg.Account, MaxChannels: cfg.Channel.MaxChannels,
+		MaxPlaybackKeys: cfg.Channel.MaxPlaybackKeys, MaxRestrictionPolicies: cfg.Channel.MaxRestrictionPolicies,
+		MaxRevocations: cfg.Channel.MaxRevocations,
+	}, tables, log)
 	if err != nil {
 		return err
 	}
