@@ -313,7 +313,7 @@ func (c Config) Check() error {
 		"meeting.max_meetings": c.Meeting.MaxMeetings, "connector.max_pipelines": c.Connector.MaxPipelines,
 		"channel.max_channels": c.Channel.MaxChannels, "channel.max_playback_keys": c.Channel.MaxPlaybackKeys,
 		"channel.max_restriction_policies": c.Channel.MaxRestrictionPolicies, "channel.max_revocations": c.Channel.MaxRevocations,
-		"site.seats": c.Site.Seats,
+		"site.seats":            c.Site.Seats,
 		"meeting.max_attendees": c.Meeting.MaxAttendees, "meeting.max_cameras": c.Meeting.MaxCameras, "meeting.max_shares": c.Meeting.MaxShares,
 	} {
 		if n < 1 {
