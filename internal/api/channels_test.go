@@ -152,7 +152,7 @@ func TestChannelLists(t *testing.T) {
 	_, err := c.channels.ListChannels(ctx, &ivs.ListChannelsInput{FilterByName: aws.String("a"), FilterByRecordingConfigurationArn: recording})
 	as[*types.ConflictException](t, err)
 	_, err = c.channels.ListChannels(ctx, &ivs.ListChannelsInput{NextToken: aws.String("eA==")})
-	checkError(t, err, http.StatusBadRequest, "ValidationException", `nextToken: "eA==" is no token of this list`)
+	checkError(t, err, http.StatusBadRequest, "ValidationException", `gave out this token: "eA=="`)
 }
 
 func TestChannelRefusals(t *testing.T) {

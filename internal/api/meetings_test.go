@@ -358,7 +358,7 @@ func TestManyAttendees(t *testing.T) {
 		t.Errorf("got pages %q, want %q", pages, want)
 	}
 	_, err = c.meetings.ListAttendees(ctx, &chimesdkmeetings.ListAttendeesInput{MeetingId: id, NextToken: aws.String("made up")})
-	checkError(t, err, http.StatusBadRequest, "BadRequestException", `NextToken: "made up" is no token of this list`)
+	checkError(t, err, http.StatusBadRequest, "BadRequestException", `gave out this token: "made up"`)
 	_, err = c.meetings.ListAttendees(ctx, &chimesdkmeetings.ListAttendeesInput{MeetingId: id, MaxResults: aws.Int32(101)})
 	checkError(t, err, http.StatusBadRequest, "BadRequestException", "MaxResults must be a whole number from 1 to 100")
 }
