@@ -103,14 +103,20 @@ type Rules struct {
 	StrictOrigin bool
 }
 
-// Rules returns who may watch the channel now, if there is one. It reads memory
-// alone.
+// Rules returns who may watch the channel now, if there is one. A deleted one
+// keeps the rules it had as long as viewers may finish its last broadcast. It
+// reads memory alone.
 func (s *Service) Rules(id ID) (Rules, bool) {
-	r, err := s.channels.Get(string(id))
-	if err != nil {
+	if r, err := s.channels.Get(string(id)); err == nil {
+		return s.viewing.rules(r.Channel)
+	}
+	l := s.findLive(id)
+	if l == nil {
 		return Rules{}, false
 	}
-	return s.viewing.rules(r.Channel)
+	ch := l.channel
+	l.mu.Unlock()
+	return s.viewing.rules(ch)
 }
 
 // rules returns the channel's rules. A channel whose policy is not there has

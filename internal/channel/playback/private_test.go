@@ -248,6 +248,29 @@ func TestPrivateSessionIsOfOneChannel(t *testing.T) {
 	get(t, first)
 }
 
+// TestDeletedChannel deletes a channel whose viewers have not seen its end yet.
+func TestDeletedChannel(t *testing.T) {
+	p := newPrivateSite(t, channel.Spec{})
+	p.publishAll(packagertest.Encode(t, media+" -t 3 "+codecs)).Close(true)
+	begin := p.begin(nil)
+	if status, _, _ := fetch(t, http.MethodGet, begin, nil); status != http.StatusNotFound {
+		t.Errorf("after the end: got status %d, want 404", status)
+	}
+	pub := p.publishAll(packagertest.Encode(t, media+" -t 3 "+codecs))
+	video, _ := variants(t, begin)
+	segment := resolve(t, video, "video/0.m4s")
+	pub.Close(true)
+	if err := p.service.Delete(t.Context(), p.channel.ID); err != nil {
+		t.Fatal(err)
+	}
+	get(t, video)
+	get(t, segment)
+	p.forbidden("without a session", withSession(t, segment, ""), nil)
+	if status, _, _ := fetch(t, http.MethodGet, begin, nil); status != http.StatusNotFound {
+		t.Errorf("after the deletion: got status %d, want 404", status)
+	}
+}
+
 func TestPrivateViewers(t *testing.T) {
 	p := newPrivateSite(t, channel.Spec{})
 	pub := p.publishAll(packagertest.Encode(t, media+" -t 3 "+codecs))
