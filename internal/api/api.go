@@ -21,6 +21,7 @@ import (
 	"belfry.live/belfry/internal/api/ivs"
 	"belfry.live/belfry/internal/api/mediapipelines"
 	"belfry.live/belfry/internal/api/restjson"
+	"belfry.live/belfry/internal/channel"
 )
 
 // Config says how the server is named to its clients and which requests it
@@ -54,7 +55,7 @@ type API struct {
 }
 
 // New returns an API over the domains.
-func New(cfg Config, keys Keys, meetings chimemeetings.Meetings, connectors mediapipelines.Connectors, channels ivs.Channels, log *slog.Logger) *API {
+func New(cfg Config, keys Keys, meetings chimemeetings.Meetings, connectors mediapipelines.Connectors, channels *channel.Service, log *slog.Logger) *API {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

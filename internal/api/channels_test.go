@@ -168,8 +168,6 @@ func TestChannelRefusals(t *testing.T) {
 		{"long name", ivs.CreateChannelInput{Name: aws.String(strings.Repeat("x", 129))}, 400, "ValidationException", "name must have 0 to 128 characters, got 129"},
 		{"latency", ivs.CreateChannelInput{LatencyMode: "ULTRA"}, 400, "ValidationException", "latencyMode must be NORMAL or LOW"},
 		{"preset of a plain channel", ivs.CreateChannelInput{Preset: "CONSTRAINED_BANDWIDTH_DELIVERY"}, 400, "ValidationException", "preset is for channels of an ADVANCED type"},
-		{"private", ivs.CreateChannelInput{Authorized: true}, 400, "ValidationException", "authorized must be false"},
-		{"multitrack", ivs.CreateChannelInput{MultitrackInputConfiguration: &types.MultitrackInputConfiguration{Enabled: true}}, 400, "ValidationException", "multitrackInputConfiguration.enabled must be false"},
 		{"tag value", ivs.CreateChannelInput{Tags: map[string]string{"k": "a;b"}}, 400, "ValidationException", "tags.k must be letters, digits, blanks and"},
 		{
 			"recording",

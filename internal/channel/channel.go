@@ -47,7 +47,15 @@ type Spec struct {
 	Authorized      bool     // only who shows a token may watch
 	Policy          PolicyID // from where it may be watched; "": from everywhere
 	Recording       RecordingID
+	Multitrack      Multitrack
 	Tags            map[string]string
+}
+
+// Multitrack is what somebody wished for an input of several video tracks,
+// which there is not.
+type Multitrack struct {
+	Policy            string // ALLOW, REQUIRE
+	MaximumResolution string // SD, HD, FULL_HD
 }
 
 // Owner says whose the channel is.

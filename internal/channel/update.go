@@ -3,7 +3,6 @@ package channel
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 
 	"belfry.live/belfry/internal/store"
@@ -56,7 +55,7 @@ func (s *Service) Update(ctx context.Context, o Owner, id ID, change func(*Spec)
 		}
 		r.Account, r.Region, r.Tags = before.Account, before.Region, before.Tags
 		if r.Policy != wish.Policy || r.Recording != wish.Recording {
-			return errChanged // by another Update; what it names is not held
+			return ErrChanged // what it names now is not held
 		}
 		if r.media() == before.media() {
 			return nil
@@ -73,8 +72,8 @@ func (s *Service) Update(ctx context.Context, o Owner, id ID, change func(*Spec)
 	return r.Channel, nil
 }
 
-// errChanged says that the channel was changed by two at once.
-var errChanged = fmt.Errorf("%w: the channel was changed at the same time", store.ErrConflict)
+// ErrChanged says that the channel was changed by two at once.
+var ErrChanged = errors.New("the channel was changed by somebody else at the same time")
 
 // hold keeps what the spec names from being deleted until release is called.
 func (s *Service) hold(o Owner, spec Spec) (release func(), err error) {

@@ -29,8 +29,12 @@ var exceptions = []exception{
 		"the client fills it in, so it calls it optional; the model requires it",
 	},
 	{
-		"", "ivs CreateChannel input preset", "enum",
+		"", "ivs *Channel input preset", "enum",
 		`"" is taken as well, as none: what GetChannel answered can be sent back`,
+	},
+	{
+		"", "ivs *Resource error AccessDeniedException", "is",
+		"the model leaves it out for tags alone; a policy here can forbid them as well",
 	},
 	{
 		"", "pipelines * input *AudioSampleRate", "enum",

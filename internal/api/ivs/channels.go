@@ -4,53 +4,57 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
-	"strings"
 
 	"belfry.live/belfry/internal/api/restjson"
 	"belfry.live/belfry/internal/channel"
 )
 
-// Page sizes unless another is asked for.
-const (
-	defaultChannels   = 100
-	defaultStreamKeys = 1
-)
+func (s *service) channelOperations() []restjson.Operation {
+	const (
+		noMultitrack = "multitrackInputConfiguration.enabled must be false"
+		noRecording  = "recordingConfigurationArn can name nothing, for recording is not available"
+	)
+	return []restjson.Operation{
+		gap(noMultitrack+"; "+noRecording, post(restjson.A, "CreateChannel",
+			append(settingMembers(), restjson.Optional("tags", tags)),
+			restjson.Do(s.createChannel), notFound, pending, quotaExceeded)),
+		post(restjson.A, "GetChannel", one("arn", "channel"), restjson.Do(s.getChannel), notFound),
+		post(restjson.A, "ListChannels", paged(
+			100,
+			restjson.Optional("filterByName", name),
+			restjson.Optional("filterByRecordingConfigurationArn", arnOrEmpty("recording-configuration")),
+			restjson.Optional("filterByPlaybackRestrictionPolicyArn", arnOrEmpty("playback-restriction-policy")),
+			restjson.Optional("filterByAdConfigurationArn", arnOrEmpty("ad-configuration")),
+		), restjson.Do(s.listChannels), conflict),
+		without(post(restjson.A, "DeleteChannel", one("arn", "channel"), restjson.Act(s.deleteChannel), notFound, pending, conflict)),
+		gap(noMultitrack+"; "+noRecording, post(restjson.B, "UpdateChannel",
+			append(one("arn", "channel"), settingMembers()...),
+			restjson.Do(s.updateChannel), notFound, pending, conflict)),
+		post(restjson.B, "BatchGetChannel", []restjson.Member{restjson.Required("arns", restjson.List(arnOf("channel"), 1, 50))},
+			restjson.Do(s.batchGetChannel), unavailable),
+	}
+}
 
 type (
 	createChannelInput struct {
-		Name                         string
-		LatencyMode                  string
-		Type                         string
-		Authorized                   bool
-		RecordingConfigurationARN    string `json:"recordingConfigurationArn"`
-		Tags                         map[string]string
-		InsecureIngest               bool
-		Preset                       string
-		PlaybackRestrictionPolicyARN string `json:"playbackRestrictionPolicyArn"`
-		MultitrackInputConfiguration multitrack
-		ContainerFormat              string
-		AdConfigurationARN           string `json:"adConfigurationArn"`
+		settings
+		Tags map[string]string
 	}
 
-	multitrack struct {
-		Enabled           bool   `json:"enabled"`
-		Policy            string `json:"policy"`
-		MaximumResolution string `json:"maximumResolution"`
-	}
-
-	channelInput struct {
-		ARN string `json:"arn"`
+	updateChannelInput struct {
+		arnInput
+		settings
 	}
 
 	listChannelsInput struct {
+		pageInput
 		FilterByName                         string
 		FilterByRecordingConfigurationARN    string `json:"filterByRecordingConfigurationArn"`
 		FilterByPlaybackRestrictionPolicyARN string `json:"filterByPlaybackRestrictionPolicyArn"`
 		FilterByAdConfigurationARN           string `json:"filterByAdConfigurationArn"`
-		NextToken                            string
-		MaxResults                           int
 	}
 
 	channelSummary struct {
@@ -91,6 +95,11 @@ type (
 		Channel channelShape `json:"channel"`
 	}
 
+	batchGetChannelOutput struct {
+		Channels []channelShape `json:"channels"`
+		Errors   []batchError   `json:"errors"`
+	}
+
 	listChannelsOutput struct {
 		Channels  []channelSummary `json:"channels"`
 		NextToken string           `json:"nextToken,omitempty"`
@@ -98,11 +107,11 @@ type (
 )
 
 func (s *service) createChannel(ctx context.Context, c restjson.Caller, in createChannelInput) (createChannelOutput, error) {
-	spec, err := in.spec()
-	if err != nil {
+	spec := plain(owner(c))
+	spec.Tags = in.Tags
+	if err := s.change(c, in.settings, &spec); err != nil {
 		return createChannelOutput{}, err
 	}
-	spec.Account, spec.Region = c.Account, c.Region
 	ch, key, err := s.channels.Create(ctx, spec)
 	if err != nil {
 		return createChannelOutput{}, err
@@ -110,79 +119,75 @@ func (s *service) createChannel(ctx context.Context, c restjson.Caller, in creat
 	return createChannelOutput{s.shape(ch), shapeStreamKey(key)}, nil
 }
 
-// spec fills in the defaults and refuses settings that contradict each other.
-// What this server does not have is refused too: a channel whose viewers were
-// to be kept out must not come to life open to everybody.
-func (in createChannelInput) spec() (channel.Spec, error) {
-	for _, ref := range []struct{ name, arn string }{
-		{"recordingConfigurationArn", in.RecordingConfigurationARN},
-		{"playbackRestrictionPolicyArn", in.PlaybackRestrictionPolicyARN},
-		{"adConfigurationArn", in.AdConfigurationARN},
-	} {
-		if ref.arn != "" {
-			return channel.Spec{}, restjson.Errorf(http.StatusNotFound, notFound, "%s: no such resource: %q", ref.name, ref.arn)
-		}
-	}
-	spec := channel.Spec{
-		Name:            in.Name,
-		LatencyMode:     cmp.Or(in.LatencyMode, "LOW"),
-		Type:            cmp.Or(in.Type, "STANDARD"),
-		ContainerFormat: cmp.Or(in.ContainerFormat, "TS"),
-		Preset:          in.Preset,
-		InsecureIngest:  in.InsecureIngest,
-		Tags:            in.Tags,
-	}
-	advanced := strings.HasPrefix(spec.Type, "ADVANCED_")
-	switch {
-	case in.Authorized:
-		return channel.Spec{}, invalid("authorized must be false: this server has no private channels yet")
-	case in.MultitrackInputConfiguration.Enabled:
-		return channel.Spec{}, invalid("multitrackInputConfiguration.enabled must be false: this server takes one video track")
-	case spec.Preset != "" && !advanced:
-		return channel.Spec{}, invalid("preset is for channels of an ADVANCED type, this one is of type %s: %q", spec.Type, spec.Preset)
-	case advanced:
-		spec.Preset = cmp.Or(spec.Preset, higherBandwidth)
-	}
-	return spec, nil
-}
-
-func (s *service) getChannel(ctx context.Context, c restjson.Caller, in channelInput) (channelOutput, error) {
-	ch, err := s.find(ctx, c, in.ARN)
+func (s *service) getChannel(_ context.Context, c restjson.Caller, in arnInput) (channelOutput, error) {
+	ch, err := s.find(c, in.ARN)
 	if err != nil {
 		return channelOutput{}, err
 	}
 	return channelOutput{s.shape(ch)}, nil
 }
 
-func (s *service) deleteChannel(ctx context.Context, c restjson.Caller, in channelInput) error {
-	ch, err := s.find(ctx, c, in.ARN)
+func (s *service) updateChannel(ctx context.Context, c restjson.Caller, in updateChannelInput) (channelOutput, error) {
+	ch, err := s.find(c, in.ARN)
+	if err != nil {
+		return channelOutput{}, err
+	}
+	ch, err = s.channels.Update(ctx, owner(c), ch.ID, func(spec *channel.Spec) error { return s.change(c, in.settings, spec) })
+	if err != nil {
+		return channelOutput{}, fmt.Errorf("%w: %s", err, in.ARN)
+	}
+	return channelOutput{s.shape(ch)}, nil
+}
+
+func (s *service) deleteChannel(ctx context.Context, c restjson.Caller, in arnInput) error {
+	ch, err := s.find(c, in.ARN)
 	if err != nil {
 		return err
 	}
 	return s.channels.Delete(ctx, ch.ID)
 }
 
-func (s *service) listChannels(ctx context.Context, c restjson.Caller, in listChannelsInput) (listChannelsOutput, error) {
-	// No channel refers to any of these.
-	references := []string{in.FilterByRecordingConfigurationARN, in.FilterByPlaybackRestrictionPolicyARN, in.FilterByAdConfigurationARN}
-	filters := slices.DeleteFunc(append(slices.Clone(references), in.FilterByName), func(f string) bool { return f == "" })
-	if len(filters) > 1 {
-		return listChannelsOutput{}, restjson.Errorf(http.StatusConflict, conflict, "at most one filter may be given, got %d", len(filters))
+func (s *service) batchGetChannel(_ context.Context, c restjson.Caller, in arnsInput) (batchGetChannelOutput, error) {
+	out := batchGetChannelOutput{Channels: []channelShape{}, Errors: []batchError{}}
+	for _, arn := range in.ARNs {
+		ch, err := s.find(c, arn)
+		if err != nil {
+			out.Errors = append(out.Errors, batchError{arn, notFound, err.Error()})
+			continue
+		}
+		out.Channels = append(out.Channels, s.shape(ch))
 	}
-	all, err := s.channels.List(ctx, c.Account, c.Region)
+	return out, nil
+}
+
+func (s *service) listChannels(_ context.Context, c restjson.Caller, in listChannelsInput) (listChannelsOutput, error) {
+	filters := []string{in.FilterByName, in.FilterByRecordingConfigurationARN, in.FilterByPlaybackRestrictionPolicyARN, in.FilterByAdConfigurationARN}
+	if n := len(filters) - len(slices.DeleteFunc(slices.Clone(filters), func(f string) bool { return f != "" })); n > 1 {
+		return listChannelsOutput{}, restjson.Errorf(http.StatusConflict, conflict, "at most one filter may be given, got %d", n)
+	}
+	wanted := func(ch channel.Channel) bool {
+		has := summary(ch)
+		for i, value := range []string{has.Name, has.RecordingConfigurationARN, has.PlaybackRestrictionPolicyARN, has.AdConfigurationARN} {
+			if filters[i] != "" && filters[i] != value {
+				return false
+			}
+		}
+		return true
+	}
+	after := func(position string) iter.Seq2[string, channel.Channel] {
+		return func(yield func(string, channel.Channel) bool) {
+			for id, ch := range s.channels.After(owner(c), channel.ID(position)) {
+				if wanted(ch) && !yield(string(id), ch) {
+					return
+				}
+			}
+		}
+	}
+	page, next, err := restjson.Page(c, fmt.Sprintf("channels %q", filters), after, in.NextToken, cmp.Or(in.MaxResults, manyPages))
 	if err != nil {
 		return listChannelsOutput{}, err
 	}
-	if len(filters) == 1 {
-		all = slices.DeleteFunc(all, func(ch channel.Channel) bool { return in.FilterByName == "" || ch.Name != in.FilterByName })
-	}
-	page, next, err := restjson.Page(c, fmt.Sprintf("channels %q", append(references, in.FilterByName)), restjson.Sorted(all, func(ch channel.Channel) string {
-		return fmt.Sprintf("%020d %s", ch.Created.UnixNano(), ch.ID)
-	}), in.NextToken, cmp.Or(in.MaxResults, defaultChannels))
-	if err != nil {
-		return listChannelsOutput{}, err
-	}
-	out := listChannelsOutput{Channels: []channelSummary{}, NextToken: next}
+	out := listChannelsOutput{Channels: make([]channelSummary, 0, len(page)), NextToken: next}
 	for _, ch := range page {
 		out.Channels = append(out.Channels, summary(ch))
 	}
@@ -191,23 +196,30 @@ func (s *service) listChannels(ctx context.Context, c restjson.Caller, in listCh
 
 func (s *service) shape(ch channel.Channel) channelShape {
 	return channelShape{
-		channelSummary:               summary(ch),
-		IngestEndpoint:               s.cfg.IngestEndpoint,
-		PlaybackURL:                  s.playbackURL(ch),
-		ContainerFormat:              ch.ContainerFormat,
-		MultitrackInputConfiguration: multitrack{Policy: "ALLOW", MaximumResolution: "FULL_HD"},
+		channelSummary:  summary(ch),
+		IngestEndpoint:  s.cfg.IngestEndpoint,
+		PlaybackURL:     s.playbackURL(ch),
+		ContainerFormat: ch.ContainerFormat,
+		MultitrackInputConfiguration: multitrack{
+			Policy:            cmp.Or(ch.Multitrack.Policy, "ALLOW"),
+			MaximumResolution: cmp.Or(ch.Multitrack.MaximumResolution, "FULL_HD"),
+		},
 	}
 }
 
 func summary(ch channel.Channel) channelSummary {
+	o := ch.Owner()
 	return channelSummary{
-		ARN:            arn(ch.Account, ch.Region, "channel", string(ch.ID)),
-		Name:           ch.Name,
-		LatencyMode:    ch.LatencyMode,
-		Type:           ch.Type,
-		InsecureIngest: ch.InsecureIngest,
-		Preset:         ch.Preset,
-		Tags:           notNil(ch.Tags),
+		ARN:                          arn(o, "channel", string(ch.ID)),
+		Name:                         ch.Name,
+		LatencyMode:                  ch.LatencyMode,
+		Type:                         ch.Type,
+		Authorized:                   ch.Authorized,
+		InsecureIngest:               ch.InsecureIngest,
+		Preset:                       ch.Preset,
+		RecordingConfigurationARN:    arnIfAny(o, "recording-configuration", string(ch.Recording)),
+		PlaybackRestrictionPolicyARN: arnIfAny(o, "playback-restriction-policy", string(ch.Policy)),
+		Tags:                         notNil(ch.Tags),
 	}
 }
 

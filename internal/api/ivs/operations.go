@@ -2,107 +2,101 @@ package ivs
 
 import (
 	"net/http"
+	"slices"
 
 	"belfry.live/belfry/internal/api/restjson"
 )
 
 // operations is the service's table.
 func (s *service) operations() []restjson.Operation {
-	return []restjson.Operation{
-		{
-			Name: "CreateChannel", Method: http.MethodPost, Path: "/CreateChannel", Status: http.StatusOK,
-			Input: []restjson.Member{
-				restjson.Optional("name", name),
-				restjson.Optional("latencyMode", restjson.Enum("NORMAL", "LOW")),
-				restjson.Optional("type", restjson.Enum("BASIC", "STANDARD", "ADVANCED_SD", "ADVANCED_HD")),
-				restjson.Optional("authorized", restjson.Boolean()),
-				restjson.Optional("recordingConfigurationArn", arnOrEmpty("recording-configuration")),
-				restjson.Optional("tags", tags),
-				restjson.Optional("insecureIngest", restjson.Boolean()),
-				restjson.Optional("preset", restjson.Enum(higherBandwidth, "CONSTRAINED_BANDWIDTH_DELIVERY", "")),
-				restjson.Optional("playbackRestrictionPolicyArn", arnOrEmpty("playback-restriction-policy")),
-				restjson.Optional("multitrackInputConfiguration", restjson.Structure(
-					restjson.Optional("enabled", restjson.Boolean()),
-					restjson.Optional("policy", restjson.Enum("ALLOW", "REQUIRE")),
-					restjson.Optional("maximumResolution", restjson.Enum("SD", "HD", "FULL_HD")),
-				)),
-				restjson.Optional("containerFormat", restjson.Enum("TS", "FRAGMENTED_MP4")),
-				restjson.Optional("adConfigurationArn", arnOrEmpty("ad-configuration")),
-			},
-			Class: restjson.A, Errors: []string{notFound, pending, quotaExceeded},
-			Do: restjson.Do(s.createChannel),
-		},
-		{
-			Name: "GetChannel", Method: http.MethodPost, Path: "/GetChannel", Status: http.StatusOK,
-			Input: []restjson.Member{restjson.Required("arn", arnOf("channel"))},
-			Class: restjson.A, Errors: []string{notFound},
-			Do: restjson.Do(s.getChannel),
-		},
-		{
-			Name: "ListChannels", Method: http.MethodPost, Path: "/ListChannels", Status: http.StatusOK,
-			Input: []restjson.Member{
-				restjson.Optional("filterByName", name),
-				restjson.Optional("filterByRecordingConfigurationArn", arnOrEmpty("recording-configuration")),
-				restjson.Optional("filterByPlaybackRestrictionPolicyArn", arnOrEmpty("playback-restriction-policy")),
-				restjson.Optional("filterByAdConfigurationArn", arnOrEmpty("ad-configuration")),
-				restjson.Optional("nextToken", pageToken),
-				restjson.Optional("maxResults", restjson.Integer(1, 100)),
-			},
-			Class: restjson.A, Errors: []string{conflict},
-			Do: restjson.Do(s.listChannels),
-		},
-		{
-			Name: "DeleteChannel", Method: http.MethodPost, Path: "/DeleteChannel", Status: http.StatusNoContent,
-			Input: []restjson.Member{restjson.Required("arn", arnOf("channel"))},
-			Class: restjson.A, Errors: []string{notFound, pending, conflict},
-			Do: restjson.Act(s.deleteChannel),
-		},
-		{
-			Name: "GetStreamKey", Method: http.MethodPost, Path: "/GetStreamKey", Status: http.StatusOK,
-			Input: []restjson.Member{restjson.Required("arn", arnOf("stream-key"))},
-			Class: restjson.A, Errors: []string{notFound},
-			Do: restjson.Do(s.getStreamKey),
-		},
-		{
-			Name: "ListStreamKeys", Method: http.MethodPost, Path: "/ListStreamKeys", Status: http.StatusOK,
-			Input: []restjson.Member{
-				restjson.Required("channelArn", arnOf("channel")),
-				restjson.Optional("nextToken", pageToken),
-				restjson.Optional("maxResults", restjson.Integer(1, 50)),
-			},
-			Class: restjson.A, Errors: []string{notFound},
-			Do: restjson.Do(s.listStreamKeys),
-		},
-		{
-			Name: "GetStream", Method: http.MethodPost, Path: "/GetStream", Status: http.StatusOK,
-			Input: []restjson.Member{restjson.Required("channelArn", arnOf("channel"))},
-			Class: restjson.A, Errors: []string{notFound, notBroadcasting},
-			Do: restjson.Do(s.getStream),
-		},
-		{
-			Name: "StopStream", Method: http.MethodPost, Path: "/StopStream", Status: http.StatusOK,
-			Input: []restjson.Member{restjson.Required("channelArn", arnOf("channel"))},
-			Class: restjson.A, Errors: []string{notFound, notBroadcasting, streamUnavailable},
-			Do: restjson.Do(s.stopStream),
-		},
+	return slices.Concat(
+		s.channelOperations(), s.streamKeyOperations(), s.streamOperations(), s.sessionOperations(),
+		s.recordingOperations(), s.playbackKeyOperations(), s.policyOperations(), s.revocationOperations(),
+		s.tagOperations(), s.adOperations(),
+	)
+}
+
+// post is a row as most are: its path is its name.
+func post(class restjson.Class, name string, input []restjson.Member, do restjson.Handler, errors ...string) restjson.Operation {
+	return restjson.Operation{
+		Name: name, Method: http.MethodPost, Path: "/" + name, Status: http.StatusOK,
+		Input: input, Errors: errors, Class: class, Do: do,
 	}
 }
 
-const higherBandwidth = "HIGHER_BANDWIDTH_DELIVERY"
+// without is the row with an answer that has no body.
+func without(op restjson.Operation) restjson.Operation {
+	op.Status = http.StatusNoContent
+	return op
+}
+
+// at is the row with a rate of its own.
+func at(perSecond float64, op restjson.Operation) restjson.Operation {
+	op.Rate = restjson.Rate{PerSecond: perSecond, Burst: int(perSecond)}
+	return op
+}
+
+// gap is the row of what is not complete.
+func gap(text string, op restjson.Operation) restjson.Operation {
+	op.Gap = text
+	return op
+}
+
+// one is the input of an operation about the thing with an ARN.
+func one(member, kind string) []restjson.Member {
+	return []restjson.Member{restjson.Required(member, arnOf(kind))}
+}
+
+// paged is the input of a list with pages of at most the size, and with the
+// members.
+func paged(size int64, members ...restjson.Member) []restjson.Member {
+	return append(members,
+		restjson.Optional("nextToken", pageToken),
+		restjson.Optional("maxResults", restjson.Integer(1, size)),
+	)
+}
+
+// The items of a page unless another number is asked for.
+const (
+	onePage   = 1 // AWS's, for two of its lists
+	manyPages = 100
+)
+
+type (
+	// An arnInput names what an operation is about.
+	arnInput struct {
+		ARN string `json:"arn"`
+	}
+
+	// A pageInput asks for a page of a list.
+	pageInput struct {
+		NextToken  string
+		MaxResults int
+	}
+
+	arnsInput struct {
+		ARNs []string `json:"arns"`
+	}
+
+	batchError struct {
+		ARN     string `json:"arn"`
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+)
 
 var (
 	name = restjson.String(0, 128).Matching(`[a-zA-Z0-9\-_]*`, "letters, digits, - and _")
 
 	pageToken = restjson.String(0, 1024).Matching(`[a-zA-Z0-9+/=_\-]*`, "a token from an earlier answer")
 
-	tags = restjson.Map(
-		restjson.String(1, 128).Matching(tagCharacters, tagForm),
-		restjson.String(0, 256).Matching(tagCharacters, tagForm),
-		50,
-	)
+	tagKey = restjson.String(1, 128).Matching(tagCharacters, tagForm)
+
+	tags = restjson.Map(tagKey, restjson.String(0, 256).Matching(tagCharacters, tagForm), maxTags)
 )
 
 const (
+	maxTags       = 50
 	tagCharacters = `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`
 	tagForm       = "letters, digits, blanks and _.:/=+-@"
 )

@@ -4,7 +4,6 @@
 package ivs
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,18 +12,6 @@ import (
 	"belfry.live/belfry/internal/api/restjson"
 	"belfry.live/belfry/internal/channel"
 )
-
-// Channels is what the service needs of package channel.
-type Channels interface {
-	Create(ctx context.Context, s channel.Spec) (channel.Channel, channel.StreamKey, error)
-	Get(ctx context.Context, id channel.ID) (channel.Channel, error)
-	List(ctx context.Context, account, region string) ([]channel.Channel, error)
-	Delete(ctx context.Context, id channel.ID) error
-	StreamKey(ctx context.Context, id channel.KeyID) (channel.StreamKey, error)
-	StreamKeys(ctx context.Context, id channel.ID) ([]channel.StreamKey, error)
-	Stream(ctx context.Context, id channel.ID) (channel.Stream, error)
-	StopStream(ctx context.Context, id channel.ID) error
-}
 
 // Config says how channels are named and reached.
 type Config struct {
@@ -48,11 +35,11 @@ const (
 
 type service struct {
 	cfg      Config
-	channels Channels
+	channels *channel.Service
 }
 
 // New returns the service's table over the channels.
-func New(cfg Config, channels Channels) *restjson.Service {
+func New(cfg Config, channels *channel.Service) *restjson.Service {
 	s := &service{cfg, channels}
 	return &restjson.Service{
 		SigningName: "ivs",
@@ -80,14 +67,35 @@ func New(cfg Config, channels Channels) *restjson.Service {
 		Rate:      restjson.Rate{PerSecond: 5, Burst: 5},
 		Failure:   internal,
 		ErrorBody: errorBody,
-		Answers: []restjson.Answer{
-			{Err: channel.ErrNotFound, Status: http.StatusNotFound, Type: notFound},
-			{Err: channel.ErrKeyNotFound, Status: http.StatusNotFound, Type: notFound},
-			{Err: channel.ErrNotBroadcasting, Status: http.StatusNotFound, Type: notBroadcasting},
-			{Err: channel.ErrLive, Status: http.StatusConflict, Type: conflict},
-			{Err: channel.ErrTooMany, Status: http.StatusPaymentRequired, Type: quotaExceeded},
-		},
+		Answers:   answers,
 	}
+}
+
+// answers are the domain's errors. A channel's configuration that is being
+// changed by two at once is a conflict, as is one of a policy.
+var answers = []restjson.Answer{
+	{Err: channel.ErrInvalid, Status: http.StatusBadRequest, Type: validation},
+	{Err: channel.ErrRecordingUnavailable, Status: http.StatusBadRequest, Type: validation},
+	{Err: channel.ErrMetadataUnavailable, Status: http.StatusBadRequest, Type: validation},
+	{Err: channel.ErrTooMany, Status: http.StatusPaymentRequired, Type: quotaExceeded},
+	{Err: channel.ErrTooManyKeys, Status: http.StatusPaymentRequired, Type: quotaExceeded},
+	{Err: channel.ErrTooManyKeyPairs, Status: http.StatusPaymentRequired, Type: quotaExceeded},
+	{Err: channel.ErrTooManyPolicies, Status: http.StatusPaymentRequired, Type: quotaExceeded},
+	{Err: channel.ErrTooManyRecordings, Status: http.StatusPaymentRequired, Type: quotaExceeded},
+	{Err: channel.ErrNotFound, Status: http.StatusNotFound, Type: notFound},
+	{Err: channel.ErrKeyNotFound, Status: http.StatusNotFound, Type: notFound},
+	{Err: channel.ErrSessionNotFound, Status: http.StatusNotFound, Type: notFound},
+	{Err: channel.ErrKeyPairNotFound, Status: http.StatusNotFound, Type: notFound},
+	{Err: channel.ErrPolicyNotFound, Status: http.StatusNotFound, Type: notFound},
+	{Err: channel.ErrRecordingNotFound, Status: http.StatusNotFound, Type: notFound},
+	{Err: channel.ErrNotBroadcasting, Status: http.StatusNotFound, Type: notBroadcasting},
+	{Err: channel.ErrLive, Status: http.StatusConflict, Type: conflict},
+	{Err: channel.ErrChanged, Status: http.StatusConflict, Type: conflict},
+	{Err: channel.ErrKeyPairExists, Status: http.StatusConflict, Type: conflict},
+	{Err: channel.ErrPolicyInUse, Status: http.StatusConflict, Type: conflict},
+	{Err: channel.ErrRecordingInUse, Status: http.StatusConflict, Type: conflict},
+	{Err: channel.ErrTooManyRevocations, Status: http.StatusTooManyRequests, Type: throttling},
+	{Err: channel.ErrMetadataTooFast, Status: http.StatusTooManyRequests, Type: throttling},
 }
 
 // errorBody says the message twice: the model's member is exceptionMessage, but
@@ -102,31 +110,54 @@ func invalid(format string, args ...any) error {
 	return restjson.Errorf(http.StatusBadRequest, validation, format, args...)
 }
 
+// owner is whose resources the caller sees.
+func owner(c restjson.Caller) channel.Owner {
+	return channel.Owner{Account: c.Account, Region: c.Region}
+}
+
 // arn names one of the service's resources.
-func arn(account, region, kind, id string) string {
-	return fmt.Sprintf("arn:aws:ivs:%s:%s:%s/%s", region, account, kind, id)
+func arn(o channel.Owner, kind, id string) string {
+	return fmt.Sprintf("arn:aws:ivs:%s:%s:%s/%s", o.Region, o.Account, kind, id)
+}
+
+// arnIfAny is "" for no resource.
+func arnIfAny(o channel.Owner, kind, id string) string {
+	if id == "" {
+		return ""
+	}
+	return arn(o, kind, id)
 }
 
 // idIn takes the resource's id out of its ARN. One of another region or account
 // than the caller's names nothing.
 func idIn(c restjson.Caller, kind, name string) (string, bool) {
-	return strings.CutPrefix(name, arn(c.Account, c.Region, kind, ""))
+	id, ok := strings.CutPrefix(name, arn(owner(c), kind, ""))
+	if !ok {
+		return "", false
+	}
+	return id, true
+}
+
+// lookUp finds a resource of the kind by its ARN; missing is the error that
+// there is none.
+func lookUp[ID ~string, T any](c restjson.Caller, kind, name string, missing error, get func(ID) (T, error)) (T, error) {
+	id, ok := idIn(c, kind, name)
+	if !ok {
+		var none T
+		return none, fmt.Errorf("%w: %s in %s", missing, name, c.Region)
+	}
+	found, err := get(ID(id))
+	if err != nil {
+		return found, fmt.Errorf("%w: %s", err, name)
+	}
+	return found, nil
 }
 
 // find returns the channel with the ARN.
-func (s *service) find(ctx context.Context, c restjson.Caller, name string) (channel.Channel, error) {
-	id, ok := idIn(c, "channel", name)
-	if !ok {
-		return channel.Channel{}, fmt.Errorf("%w: %s in %s", channel.ErrNotFound, name, c.Region)
-	}
-	ch, err := s.channels.Get(ctx, channel.ID(id))
-	if err == nil && (ch.Account != c.Account || ch.Region != c.Region) {
-		err = channel.ErrNotFound
-	}
-	if err != nil {
-		return channel.Channel{}, fmt.Errorf("%w: %s", err, name)
-	}
-	return ch, nil
+func (s *service) find(c restjson.Caller, name string) (channel.Channel, error) {
+	return lookUp(c, "channel", name, channel.ErrNotFound, func(id channel.ID) (channel.Channel, error) {
+		return s.channels.Find(owner(c), id)
+	})
 }
 
 // playbackURL is where viewers watch the channel.

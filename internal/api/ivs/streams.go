@@ -1,102 +1,68 @@
 package ivs
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"belfry.live/belfry/internal/api/restjson"
 	"belfry.live/belfry/internal/channel"
 )
 
+func (s *service) streamOperations() []restjson.Operation {
+	health := restjson.Enum(string(channel.Healthy), string(channel.Starving), string(channel.Unknown))
+	return []restjson.Operation{
+		post(restjson.A, "GetStream", one("channelArn", "channel"), restjson.Do(s.getStream), notFound, notBroadcasting),
+		post(restjson.A, "StopStream", one("channelArn", "channel"), restjson.Do(s.stopStream), notFound, notBroadcasting, streamUnavailable),
+		post(restjson.B, "ListStreams", paged(100, restjson.Optional("filterBy", restjson.Structure(restjson.Optional("health", health)))),
+			restjson.Do(s.listStreams)),
+		at(155, gap("it checks everything and then refuses: timed metadata is not available", without(
+			post(restjson.B, "PutMetadata", append(one("channelArn", "channel"), restjson.Required("metadata", restjson.String(1, channel.MaxMetadata))),
+				restjson.Act(s.putMetadata), notFound, notBroadcasting, throttling)))),
+	}
+}
+
 type (
-	streamKeyInput struct {
-		ARN string `json:"arn"`
-	}
-
-	listStreamKeysInput struct {
-		ChannelARN string `json:"channelArn"`
-		NextToken  string
-		MaxResults int
-	}
-
 	streamInput struct {
 		ChannelARN string `json:"channelArn"`
 	}
 
-	streamKeySummary struct {
-		ARN        string            `json:"arn"`
-		ChannelARN string            `json:"channelArn"`
-		Tags       map[string]string `json:"tags"`
+	listStreamsInput struct {
+		pageInput
+		FilterBy struct{ Health channel.Health }
 	}
 
-	streamKeyShape struct {
-		streamKeySummary
-		Value string `json:"value"`
+	putMetadataInput struct {
+		ChannelARN string `json:"channelArn"`
+		Metadata   string
 	}
 
-	streamKeyOutput struct {
-		StreamKey streamKeyShape `json:"streamKey"`
-	}
-
-	listStreamKeysOutput struct {
-		StreamKeys []streamKeySummary `json:"streamKeys"`
-		NextToken  string             `json:"nextToken,omitempty"`
-	}
-
-	streamShape struct {
+	streamSummary struct {
 		ChannelARN  string         `json:"channelArn"`
 		StreamID    string         `json:"streamId"`
-		PlaybackURL string         `json:"playbackUrl"`
 		StartTime   restjson.Time  `json:"startTime"`
 		State       string         `json:"state"`
 		Health      channel.Health `json:"health"`
 		ViewerCount int            `json:"viewerCount"`
 	}
 
+	streamShape struct {
+		streamSummary
+		PlaybackURL string `json:"playbackUrl"`
+	}
+
 	streamOutput struct {
 		Stream streamShape `json:"stream"`
 	}
+
+	listStreamsOutput struct {
+		Streams   []streamSummary `json:"streams"`
+		NextToken string          `json:"nextToken,omitempty"`
+	}
 )
 
-func (s *service) getStreamKey(ctx context.Context, c restjson.Caller, in streamKeyInput) (streamKeyOutput, error) {
-	id, ok := idIn(c, "stream-key", in.ARN)
-	if !ok {
-		return streamKeyOutput{}, fmt.Errorf("%w: %s in %s", channel.ErrKeyNotFound, in.ARN, c.Region)
-	}
-	key, err := s.channels.StreamKey(ctx, channel.KeyID(id))
-	if err == nil && (key.Account != c.Account || key.Region != c.Region) {
-		err = channel.ErrKeyNotFound
-	}
-	if err != nil {
-		return streamKeyOutput{}, fmt.Errorf("%w: %s", err, in.ARN)
-	}
-	return streamKeyOutput{shapeStreamKey(key)}, nil
-}
-
-func (s *service) listStreamKeys(ctx context.Context, c restjson.Caller, in listStreamKeysInput) (listStreamKeysOutput, error) {
-	ch, err := s.find(ctx, c, in.ChannelARN)
-	if err != nil {
-		return listStreamKeysOutput{}, err
-	}
-	all, err := s.channels.StreamKeys(ctx, ch.ID)
-	if err != nil {
-		return listStreamKeysOutput{}, err
-	}
-	page, next, err := restjson.Page(c, "stream keys of "+string(ch.ID),
-		restjson.Sorted(all, func(k channel.StreamKey) string { return string(k.ID) }), in.NextToken, cmp.Or(in.MaxResults, defaultStreamKeys))
-	if err != nil {
-		return listStreamKeysOutput{}, err
-	}
-	out := listStreamKeysOutput{StreamKeys: []streamKeySummary{}, NextToken: next}
-	for _, k := range page {
-		out.StreamKeys = append(out.StreamKeys, shapeStreamKey(k).streamKeySummary)
-	}
-	return out, nil
-}
-
 func (s *service) getStream(ctx context.Context, c restjson.Caller, in streamInput) (streamOutput, error) {
-	ch, err := s.find(ctx, c, in.ChannelARN)
+	ch, err := s.find(c, in.ChannelARN)
 	if err != nil {
 		return streamOutput{}, err
 	}
@@ -104,32 +70,50 @@ func (s *service) getStream(ctx context.Context, c restjson.Caller, in streamInp
 	if err != nil {
 		return streamOutput{}, err
 	}
-	return streamOutput{streamShape{
-		ChannelARN:  in.ChannelARN,
-		StreamID:    stream.ID,
-		PlaybackURL: s.playbackURL(ch),
-		StartTime:   restjson.Time(stream.Started),
-		State:       "LIVE",
-		Health:      stream.Health,
-		ViewerCount: stream.Viewers,
-	}}, nil
+	return streamOutput{streamShape{summarizeStream(ch.Owner(), stream), s.playbackURL(ch)}}, nil
 }
 
 func (s *service) stopStream(ctx context.Context, c restjson.Caller, in streamInput) (struct{}, error) {
-	ch, err := s.find(ctx, c, in.ChannelARN)
+	ch, err := s.find(c, in.ChannelARN)
 	if err != nil {
 		return struct{}{}, err
 	}
 	return struct{}{}, s.channels.StopStream(ctx, ch.ID)
 }
 
-func shapeStreamKey(key channel.StreamKey) streamKeyShape {
-	return streamKeyShape{
-		streamKeySummary{
-			ARN:        arn(key.Account, key.Region, "stream-key", string(key.ID)),
-			ChannelARN: arn(key.Account, key.Region, "channel", string(key.ChannelID)),
-			Tags:       notNil(key.Tags),
-		},
-		key.Value.Reveal(),
+func (s *service) listStreams(_ context.Context, c restjson.Caller, in listStreamsInput) (listStreamsOutput, error) {
+	health := in.FilterBy.Health
+	all := s.channels.Streams(owner(c))
+	if health != "" {
+		all = slices.DeleteFunc(all, func(stream channel.Stream) bool { return stream.Health != health })
+	}
+	page, next, err := page(c, fmt.Sprintf("streams %q", health), all,
+		func(stream channel.Stream) string { return string(stream.ChannelID) }, in.pageInput, manyPages)
+	if err != nil {
+		return listStreamsOutput{}, err
+	}
+	out := listStreamsOutput{Streams: []streamSummary{}, NextToken: next}
+	for _, stream := range page {
+		out.Streams = append(out.Streams, summarizeStream(owner(c), stream))
+	}
+	return out, nil
+}
+
+func (s *service) putMetadata(_ context.Context, c restjson.Caller, in putMetadataInput) error {
+	ch, err := s.find(c, in.ChannelARN)
+	if err != nil {
+		return err
+	}
+	return s.channels.PutMetadata(owner(c), ch.ID, in.Metadata)
+}
+
+func summarizeStream(o channel.Owner, stream channel.Stream) streamSummary {
+	return streamSummary{
+		ChannelARN:  arn(o, "channel", string(stream.ChannelID)),
+		StreamID:    stream.ID,
+		StartTime:   restjson.Time(stream.Started),
+		State:       "LIVE",
+		Health:      stream.Health,
+		ViewerCount: stream.Viewers,
 	}
 }
