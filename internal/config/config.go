@@ -99,15 +99,6 @@ type Connector struct {
 	TrustedCAs   []string `toml:"trusted_cas"`
 }
 
-// Channel limits channels.
-type Channel struct {
-	MaxChannels int `toml:"max_channels"`
-	// Of an account and region each.
-	MaxPlaybackKeys        int `toml:"max_playback_keys"`
-	MaxRestrictionPolicies int `toml:"max_restriction_policies"`
-	MaxRevocations         int `toml:"max_revocations"` // of viewers, remembered at once
-}
-
 // Site sets up the application that the site's front end uses.
 type Site struct {
 	Seats          int      `toml:"seats"`
@@ -145,7 +136,7 @@ func Default() Config {
 		Meeting:         Meeting{EmptyTimeout: Duration{5 * time.Minute}, MaxAge: Duration{24 * time.Hour}, MaxMeetings: 250, MaxAttendees: 250, MaxCameras: 25, MaxShares: 2},
 		Limits:          Limits{Attendees: 5000, Connections: 20000, Videos: 2000, JoinsPerSecond: 100, CPUPercent: 95},
 		Connector:       Connector{MaxPipelines: 100, TrustedCAs: []string{}},
-		Channel:         Channel{MaxChannels: 5000, MaxPlaybackKeys: 3, MaxRestrictionPolicies: 3, MaxRevocations: 100_000},
+		Channel:         defaultChannel,
 		Site: Site{
 			Seats: 2, Lifetime: Duration{5 * time.Minute}, LatencyMode: "NORMAL", Resolution: "HD",
 			LiveTimeout: Duration{20 * time.Second}, AllowedOrigins: []string{"*"},
@@ -311,8 +302,6 @@ func (c Config) Check() error {
 	oneOf("site.resolution", c.Site.Resolution, "HD", "FHD")
 	for setting, n := range map[string]int{
 		"meeting.max_meetings": c.Meeting.MaxMeetings, "connector.max_pipelines": c.Connector.MaxPipelines,
-		"channel.max_channels": c.Channel.MaxChannels, "channel.max_playback_keys": c.Channel.MaxPlaybackKeys,
-		"channel.max_restriction_policies": c.Channel.MaxRestrictionPolicies, "channel.max_revocations": c.Channel.MaxRevocations,
 		"site.seats":            c.Site.Seats,
 		"meeting.max_attendees": c.Meeting.MaxAttendees, "meeting.max_cameras": c.Meeting.MaxCameras, "meeting.max_shares": c.Meeting.MaxShares,
 	} {
@@ -342,6 +331,7 @@ func (c Config) Check() error {
 			say(setting, "%v is less than 1s", d)
 		}
 	}
+	c.Channel.check(say)
 	c.Events.check(say)
 	c.API.check(say, oneOf)
 	slices.SortFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })

@@ -19,6 +19,7 @@ import (
 
 	"belfry.live/belfry/internal/access"
 	"belfry.live/belfry/internal/api"
+	"belfry.live/belfry/internal/api/ivs"
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/channel/ingest"
 	"belfry.live/belfry/internal/channel/playback"
@@ -102,7 +103,10 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	channels, err := channel.New(ctx, channel.Config{
 		Account: cfg.Account, MaxChannels: cfg.Channel.MaxChannels,
 		MaxPlaybackKeys: cfg.Channel.MaxPlaybackKeys, MaxRestrictionPolicies: cfg.Channel.MaxRestrictionPolicies,
-		MaxRevocations: cfg.Channel.MaxRevocations,
+		MaxRevocations: cfg.Channel.MaxRevocations, StreamKeys: cfg.Channel.StreamKeys,
+		MaxStreams: cfg.Channel.MaxStreams, MaxViewers: cfg.Channel.MaxViewers, MaxStream: cfg.Channel.MaxStream.Duration,
+		NoIngestLimits: !cfg.Channel.IngestLimits, KeepSessions: cfg.Channel.KeepSessions.Duration,
+		Record: ivs.Recorder(journal), Latest: ivs.Latest(journal),
 	}, tables, log)
 	if err != nil {
 		return err
