@@ -143,6 +143,15 @@ func (c client) subscribe(t testing.TB, subject string) *nats.Subscription {
 	return s
 }
 
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited 30 s for %s", what)
+		}
+	}
+}
+
 func meetingEvent(account, meeting string, n int) event.Event {
 	e, err := event.New(account, "eu-central-1", "aws.chime", "Chime Meeting State Change", map[string]any{"n": n})
 	if err != nil {
@@ -164,6 +173,7 @@ func (p *place) append(t testing.TB, events ...event.Event) {
 func TestSubscribe(t *testing.T) {
 	p := start(t, feed.Config{})
 	p.append(t, meetingEvent(account, "m", -1)) // before anybody came
+	waitFor(t, "the event to have gone", func() bool { return p.feed.Stats().Passed == 1 })
 	c := p.mustConnect(t, key, secret)
 	all := c.subscribe(t, "events."+account+".>")
 	one := c.subscribe(t, "events."+account+".aws.chime.meeting.b")
@@ -255,11 +265,7 @@ func TestRevokedKey(t *testing.T) {
 	p := start(t, feed.Config{})
 	c, other := p.mustConnect(t, key, secret), p.mustConnect(t, otherKey, otherSecret)
 	p.good.Store(false)
-	for end := time.Now().Add(30 * time.Second); !c.IsClosed(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the subscriber is still connected after 30 s")
-		}
-	}
+	waitFor(t, "the subscriber to be cut", c.IsClosed)
 	if other.IsClosed() {
 		t.Error("the other subscriber was cut too")
 	}
@@ -294,11 +300,7 @@ func TestSlowSubscriber(t *testing.T) {
 			t.Fatalf("event %d for the other subscriber: %v", n, err)
 		}
 	}
-	for end := time.Now().Add(20 * time.Second); p.feed.Stats().Cut != 1; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("got %+v after 20 s, want the slow one cut", p.feed.Stats())
-		}
-	}
+	waitFor(t, "the slow one to be cut", func() bool { return p.feed.Stats().Cut == 1 })
 }
 
 // With TLS, secrets do not go over the network in the clear; on the loopback
