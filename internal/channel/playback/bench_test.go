@@ -47,7 +47,6 @@ func load(t testing.TB, h http.Handler, w *nobody, u *url.URL) {
 // latter with a viewer who can be revoked, among others who are.
 type benchSite struct {
 	h     *playback.Handler
-	token *url.URL            // the private channel's multivariant playlist
 	parts map[string]*url.URL // of a part and a playlist, public and private
 }
 
@@ -95,7 +94,6 @@ func newBenchSite(t testing.TB) *benchSite {
 				t.Fatal(err)
 			}
 			u.RawQuery = "token=" + text
-			b.token = u
 		}
 		w := httptest.NewRecorder()
 		b.h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, u.String(), nil))
@@ -145,10 +143,4 @@ func BenchmarkRequest(b *testing.B) {
 			}
 		})
 	}
-	b.Run("token", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			load(b, s.h, w, s.token)
-		}
-	})
 }

@@ -216,6 +216,16 @@ func hmacSigned(text string, key []byte) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(append(signature, make([]byte, 64)...))
 }
 
+func BenchmarkParseToken(b *testing.B) {
+	private, public := newKey(b)
+	text := sign(b, private, jwt.SigningMethodES384, claim{"aws:viewer-id", "bob"})
+	for b.Loop() {
+		if _, err := ParseToken(text, testARN, []PublicKey{public}, now); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func FuzzParseToken(f *testing.F) {
 	private, public := newKey(f)
 	f.Add(`{"alg":"ES384","typ":"JWT"}`, `{"aws:channel-arn":"`+testARN+`","exp":4102444800}`)
