@@ -69,7 +69,7 @@ func TestPipelines(t *testing.T) {
 	}
 	_, err = c.pipelines.CreateMediaLiveConnectorPipeline(ctx, connectorInput(aws.ToString(m.MeetingArn)))
 	as[*types.ResourceLimitExceededException](t, err)
-	checkError(t, err, http.StatusBadRequest, "ResourceLimitExceededException", "live connector already")
+	checkError(t, err, http.StatusBadRequest, "ResourceLimitExceededException", "already: live connector")
 
 	get := &chimesdkmediapipelines.GetMediaPipelineInput{MediaPipelineId: p.MediaPipelineId}
 	got, err := c.pipelines.GetMediaPipeline(ctx, get)

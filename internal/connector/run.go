@@ -78,7 +78,7 @@ func (s *Service) runOnce(ctx context.Context, id ID) {
 	if err == nil && p.Status != Failed && p.Status != NotStarted {
 		err = s.forget(ctx, p)
 	}
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
 		log.Error("pipeline's record cannot be put in order", "err", err)
 	}
 }

@@ -91,22 +91,24 @@ func (s *service) createAttendee(ctx context.Context, c restjson.Caller, in crea
 	if err != nil {
 		return attendeeOutput{}, err
 	}
-	a, err := s.newAttendee(ctx, m, in.attendeeItemInput)
+	n, err := newcomer(m.Features, in.attendeeItemInput)
+	if err != nil {
+		return attendeeOutput{}, err
+	}
+	a, err := s.meetings.AddAttendee(ctx, m.ID, n.ExternalUserID, n.Capabilities)
 	if err != nil {
 		return attendeeOutput{}, err
 	}
 	return attendeeOutput{shapeAttendee(a)}, nil
 }
 
-func (s *service) newAttendee(ctx context.Context, m meeting.Meeting, in attendeeItemInput) (meeting.Attendee, error) {
+// newcomer checks who is to be added to a meeting with the features.
+func newcomer(f meeting.Features, in attendeeItemInput) (meeting.Newcomer, error) {
 	if reserved(in.ExternalUserID) {
-		return meeting.Attendee{}, invalid("ExternalUserId must not begin with %s: %q", reservedPrefix, in.ExternalUserID)
+		return meeting.Newcomer{}, invalid("ExternalUserId must not begin with %s: %q", reservedPrefix, in.ExternalUserID)
 	}
-	capabilities, err := capabilitiesFor(m.Features, in.Capabilities)
-	if err != nil {
-		return meeting.Attendee{}, err
-	}
-	return s.meetings.AddAttendee(ctx, m.ID, in.ExternalUserID, capabilities)
+	capabilities, err := capabilitiesFor(f, in.Capabilities)
+	return meeting.Newcomer{ExternalUserID: in.ExternalUserID, Capabilities: capabilities}, err
 }
 
 func (s *service) batchCreateAttendee(ctx context.Context, c restjson.Caller, in batchInput) (batchOutput, error) {
@@ -114,40 +116,81 @@ func (s *service) batchCreateAttendee(ctx context.Context, c restjson.Caller, in
 	if err != nil {
 		return batchOutput{}, err
 	}
-	return s.newAttendees(ctx, m, in.Attendees)
+	return s.addAll(ctx, m, in.Attendees)
+}
+
+// addAll adds to the meeting whom it can; the others are told of one by one.
+func (s *service) addAll(ctx context.Context, m meeting.Meeting, items []attendeeItemInput) (batchOutput, error) {
+	b := newBatch(m.Features, items)
+	admitted, err := s.meetings.AddAttendees(ctx, m.ID, b.newcomers)
+	if err != nil {
+		return batchOutput{}, err
+	}
+	return b.output(admitted), nil
 }
 
 func (s *service) createMeetingWithAttendees(ctx context.Context, c restjson.Caller, in createMeetingWithAttendeesInput) (meetingWithAttendeesOutput, error) {
-	m, err := s.newMeeting(ctx, c, in.createMeetingInput)
+	spec, err := s.spec(ctx, c, in.createMeetingInput)
 	if err != nil {
 		return meetingWithAttendeesOutput{}, err
 	}
-	batch, err := s.newAttendees(ctx, m, in.Attendees)
+	b := newBatch(spec.Features, in.Attendees)
+	m, admitted, isNew, err := s.meetings.CreateWith(ctx, spec, b.newcomers)
 	if err != nil {
 		return meetingWithAttendeesOutput{}, err
 	}
-	return meetingWithAttendeesOutput{meetingOutput{s.shape(m)}, batch}, nil
+	out := meetingWithAttendeesOutput{meetingOutput: meetingOutput{s.shape(m)}}
+	if isNew {
+		out.batchOutput = b.output(admitted)
+		return out, nil
+	}
+	out.batchOutput, err = s.addAll(ctx, m, in.Attendees) // whose features may be others
+	return out, err
 }
 
-// newAttendees makes what can be made; the rest is told one by one. It fails
-// only where the fault is ours or the meeting has ended.
-func (s *service) newAttendees(ctx context.Context, m meeting.Meeting, items []attendeeItemInput) (batchOutput, error) {
-	out := batchOutput{Attendees: []attendeeShape{}, Errors: []attendeeError{}}
-	for _, item := range items {
-		a, err := s.newAttendee(ctx, m, item)
-		refusal, wrong := errors.AsType[*restjson.Error](err)
-		switch {
-		case err == nil:
-			out.Attendees = append(out.Attendees, shapeAttendee(a))
-		case wrong:
-			out.Errors = append(out.Errors, attendeeError{item.ExternalUserID, "BadRequest", refusal.Message})
-		case errors.Is(err, meeting.ErrFull):
-			out.Errors = append(out.Errors, attendeeError{item.ExternalUserID, "LimitExceeded", err.Error()})
-		default:
-			return batchOutput{}, err
+// A batch is several attendees to be made.
+type batch struct {
+	items     []attendeeItemInput
+	refused   []error // by item; nil: it is among the newcomers
+	newcomers []meeting.Newcomer
+}
+
+func newBatch(f meeting.Features, items []attendeeItemInput) batch {
+	b := batch{items: items, refused: make([]error, len(items))}
+	for i, item := range items {
+		n, err := newcomer(f, item)
+		if b.refused[i] = err; err == nil {
+			b.newcomers = append(b.newcomers, n)
 		}
 	}
-	return out, nil
+	return b
+}
+
+// output tells what became of all, in the order of the items.
+func (b batch) output(admitted []meeting.Admission) batchOutput {
+	out := batchOutput{Attendees: []attendeeShape{}, Errors: []attendeeError{}}
+	for i, item := range b.items {
+		if err := b.refused[i]; err != nil {
+			out.Errors = append(out.Errors, attendeeError{item.ExternalUserID, "BadRequest", message(err)})
+			continue
+		}
+		a := admitted[0]
+		admitted = admitted[1:]
+		if a.Err != nil {
+			out.Errors = append(out.Errors, attendeeError{item.ExternalUserID, "LimitExceeded", a.Err.Error()})
+			continue
+		}
+		out.Attendees = append(out.Attendees, shapeAttendee(a.Attendee))
+	}
+	return out
+}
+
+// message is the text of a refusal without its type.
+func message(err error) string {
+	if e, ok := errors.AsType[*restjson.Error](err); ok {
+		return e.Message
+	}
+	return err.Error()
 }
 
 func (s *service) getAttendee(ctx context.Context, c restjson.Caller, in attendeeInput) (attendeeOutput, error) {

@@ -12,15 +12,20 @@ import (
 
 type (
 	createMeetingInput struct {
-		ClientRequestToken        string
-		MediaRegion               string
-		MeetingHostID             string `json:"MeetingHostId"`
-		ExternalMeetingID         string `json:"ExternalMeetingId"`
-		MeetingFeatures           *features
-		PrimaryMeetingID          string   `json:"PrimaryMeetingId"`
-		TenantIDs                 []string `json:"TenantIds"`
-		Tags                      []struct{ Key, Value string }
-		MediaPlacementNetworkType string
+		ClientRequestToken         string
+		MediaRegion                string
+		MeetingHostID              string `json:"MeetingHostId"`
+		ExternalMeetingID          string `json:"ExternalMeetingId"`
+		MeetingFeatures            *features
+		PrimaryMeetingID           string   `json:"PrimaryMeetingId"`
+		TenantIDs                  []string `json:"TenantIds"`
+		Tags                       []tagShape
+		MediaPlacementNetworkType  string
+		NotificationsConfiguration struct {
+			LambdaFunctionARN string `json:"LambdaFunctionArn"`
+			SNSTopicARN       string `json:"SnsTopicArn"`
+			SQSQueueARN       string `json:"SqsQueueArn"`
+		}
 	}
 
 	features struct {
@@ -66,42 +71,37 @@ type (
 )
 
 func (s *service) createMeeting(ctx context.Context, c restjson.Caller, in createMeetingInput) (meetingOutput, error) {
-	m, err := s.newMeeting(ctx, c, in)
+	spec, err := s.spec(ctx, c, in)
+	if err != nil {
+		return meetingOutput{}, err
+	}
+	m, err := s.meetings.Create(ctx, spec)
 	if err != nil {
 		return meetingOutput{}, err
 	}
 	return meetingOutput{s.shape(m)}, nil
 }
 
-func (s *service) newMeeting(ctx context.Context, c restjson.Caller, in createMeetingInput) (meeting.Meeting, error) {
+// spec is what a request for a meeting asks for.
+func (s *service) spec(ctx context.Context, c restjson.Caller, in createMeetingInput) (meeting.Spec, error) {
 	for name, id := range map[string]string{"ExternalMeetingId": in.ExternalMeetingID, "MeetingHostId": in.MeetingHostID} {
 		if reserved(id) {
-			return meeting.Meeting{}, invalid("%s must not begin with %s: %q", name, reservedPrefix, id)
+			return meeting.Spec{}, invalid("%s must not begin with %s: %q", name, reservedPrefix, id)
 		}
 	}
-	var primary meeting.ID
-	if in.PrimaryMeetingID != "" {
-		m, err := s.lookup(ctx, c, in.PrimaryMeetingID)
-		if errors.Is(err, meeting.ErrNotFound) {
-			return meeting.Meeting{}, invalid("PrimaryMeetingId: %v", err)
-		}
-		if err != nil {
-			return meeting.Meeting{}, err
-		}
-		primary = m.ID
+	primary, err := s.primary(ctx, c, in.PrimaryMeetingID)
+	if err != nil {
+		return meeting.Spec{}, err
 	}
 	f := in.MeetingFeatures.spec()
 	if err := checkFeatures(f); err != nil {
-		return meeting.Meeting{}, err
+		return meeting.Spec{}, err
 	}
-	tags := make(map[string]string, len(in.Tags))
-	for _, t := range in.Tags {
-		if _, twice := tags[t.Key]; twice {
-			return meeting.Meeting{}, invalid("Tags has the key %q twice", t.Key)
-		}
-		tags[t.Key] = t.Value
+	tags, err := tagMap(in.Tags)
+	if err != nil {
+		return meeting.Spec{}, err
 	}
-	return s.meetings.Create(ctx, meeting.Spec{
+	return meeting.Spec{
 		RequestToken: in.ClientRequestToken,
 		Account:      c.Account,
 		Region:       c.Region,
@@ -113,7 +113,24 @@ func (s *service) newMeeting(ctx context.Context, c restjson.Caller, in createMe
 		Tags:         tags,
 		NetworkType:  in.MediaPlacementNetworkType,
 		Features:     f,
-	})
+		Notify: meeting.Notify{
+			Lambda: in.NotificationsConfiguration.LambdaFunctionARN,
+			SNS:    in.NotificationsConfiguration.SNSTopicARN,
+			SQS:    in.NotificationsConfiguration.SQSQueueARN,
+		},
+	}, nil
+}
+
+// primary finds the meeting that a replica is to be of; "": it is none.
+func (s *service) primary(ctx context.Context, c restjson.Caller, id string) (meeting.ID, error) {
+	if id == "" {
+		return "", nil
+	}
+	m, err := s.lookup(ctx, c, id)
+	if errors.Is(err, meeting.ErrNotFound) {
+		return "", invalid("PrimaryMeetingId: %v", err)
+	}
+	return m.ID, err
 }
 
 func (s *service) getMeeting(ctx context.Context, c restjson.Caller, in meetingInput) (meetingOutput, error) {

@@ -5,6 +5,7 @@ import (
 	"regexp"
 
 	"belfry.live/belfry/internal/api/restjson"
+	"belfry.live/belfry/internal/meeting"
 )
 
 // operations is the service's table.
@@ -75,6 +76,62 @@ func (s *service) operations() []restjson.Operation {
 			Class: restjson.A, Errors: []string{notFound},
 			Do: restjson.Act(s.deleteAttendee),
 		},
+		{
+			Name: "UpdateAttendeeCapabilities", Method: http.MethodPut, Path: "/meetings/{MeetingId}/attendees/{AttendeeId}/capabilities",
+			Status: http.StatusOK,
+			Input:  []restjson.Member{meetingID, attendeeID, restjson.Required("Capabilities", attendeeCapabilities)},
+			Class:  restjson.B, Errors: []string{conflict, notFound},
+			Do: restjson.Do(s.updateAttendeeCapabilities),
+		},
+		{
+			Name: "BatchUpdateAttendeeCapabilitiesExcept", Method: http.MethodPut, Path: "/meetings/{MeetingId}/attendees/capabilities",
+			Query: "batch-update-except", Status: http.StatusOK,
+			Input: []restjson.Member{
+				meetingID,
+				restjson.Required("ExcludedAttendeeIds", restjson.List(restjson.Structure(attendeeID), 1, 250)),
+				restjson.Required("Capabilities", attendeeCapabilities),
+			},
+			Class: restjson.B, Errors: []string{conflict, notFound},
+			Do: restjson.Act(s.updateCapabilitiesExcept),
+		},
+		{
+			Name: "ListTagsForResource", Method: http.MethodGet, Path: "/tags", Shared: "ResourceARN", Status: http.StatusOK,
+			Input: []restjson.Member{restjson.RequiredQuery("arn", "ResourceARN", resourceARN)},
+			Class: restjson.B, Errors: []string{limitExceeded, noResource},
+			Do: restjson.Do(s.listTags),
+		},
+		{
+			Name: "TagResource", Method: http.MethodPost, Path: "/tags", Query: "tag-resource", Shared: "ResourceARN", Status: http.StatusNoContent,
+			Input: []restjson.Member{
+				restjson.Required("ResourceARN", resourceARN),
+				restjson.Required("Tags", restjson.List(tag, 0, meeting.MaxTags)),
+			},
+			Class: restjson.B, Errors: []string{limitExceeded, noResource, tooManyTags},
+			Do: restjson.Act(s.tagResource),
+		},
+		{
+			Name: "UntagResource", Method: http.MethodPost, Path: "/tags", Query: "untag-resource", Shared: "ResourceARN", Status: http.StatusNoContent,
+			Input: []restjson.Member{
+				restjson.Required("ResourceARN", resourceARN),
+				restjson.Required("TagKeys", restjson.List(tagKey, 0, meeting.MaxTags)),
+			},
+			Class: restjson.B, Errors: []string{limitExceeded, noResource},
+			Do: restjson.Act(s.untagResource),
+		},
+		{
+			Name: "StartMeetingTranscription", Method: http.MethodPost, Path: "/meetings/{MeetingId}/transcription", Query: "start", Status: http.StatusOK,
+			Input: []restjson.Member{meetingID, restjson.Required("TranscriptionConfiguration", transcriptionConfiguration)},
+			Class: restjson.C, Errors: []string{notFound, limitExceeded, unprocessable},
+			Gap: "there is no transcription engine: every request about a meeting that lives is refused",
+			Do:  restjson.Act(s.startTranscription),
+		},
+		{
+			Name: "StopMeetingTranscription", Method: http.MethodPost, Path: "/meetings/{MeetingId}/transcription", Query: "stop", Status: http.StatusOK,
+			Input: []restjson.Member{meetingID},
+			Class: restjson.C, Errors: []string{notFound, unprocessable},
+			Gap: "there is no transcription engine: every request about a meeting that lives is refused",
+			Do:  restjson.Act(s.stopTranscription),
+		},
 	}
 }
 
@@ -116,9 +173,15 @@ var (
 
 	arn = restjson.String(1, 1024).Matching(`arn[/:\-_.a-zA-Z0-9]+`, "an ARN")
 
+	// AWS asks no more of it.
+	resourceARN = restjson.String(1, 1011).Matching(`arn:.*`, "an ARN")
+
+	// In the model's expressions +-= is a range, with the digits in it.
+	tagKey = restjson.String(1, 128).Matching(`[a-zA-Z+-=._:/]+`, "letters, digits and +,-./:;<=_")
+
 	tag = restjson.Structure(
-		restjson.Required("Key", restjson.String(1, 128).Matching(`[a-zA-Z+\-=._:/]+`, "letters and +-=._:/")),
-		restjson.Required("Value", restjson.String(0, 256).Matching(`[\s\w+\-=.:/@]*`, "letters, digits, blanks and _+-=.:/@")),
+		restjson.Required("Key", tagKey),
+		restjson.Required("Value", restjson.String(0, 256).Matching(`[\s\w+-=.:/@]*`, "letters, digits, blanks and +,-./:;<=_@")),
 	)
 
 	tenantID = restjson.String(2, 256).Accepted(isTenantID, "letters, digits and -_!@#$, none four times running")

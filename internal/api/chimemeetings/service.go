@@ -18,12 +18,18 @@ import (
 // Meetings is what the service needs of package meeting.
 type Meetings interface {
 	Create(ctx context.Context, s meeting.Spec) (meeting.Meeting, error)
+	CreateWith(ctx context.Context, s meeting.Spec, first []meeting.Newcomer) (m meeting.Meeting, admitted []meeting.Admission, isNew bool, err error)
 	Lookup(ctx context.Context, id meeting.ID) (meeting.Meeting, error)
 	End(ctx context.Context, id meeting.ID) error
 	AddAttendee(ctx context.Context, id meeting.ID, externalUserID string, c meeting.Capabilities) (meeting.Attendee, error)
 	Attendee(ctx context.Context, id meeting.ID, attendee meeting.AttendeeID) (meeting.Attendee, error)
 	Attendees(ctx context.Context, id meeting.ID) ([]meeting.Attendee, error)
+	AddAttendees(ctx context.Context, id meeting.ID, all []meeting.Newcomer) ([]meeting.Admission, error)
 	RemoveAttendee(ctx context.Context, id meeting.ID, attendee meeting.AttendeeID) error
+	UpdateCapabilities(ctx context.Context, id meeting.ID, attendee meeting.AttendeeID, c meeting.Capabilities) (meeting.Attendee, error)
+	UpdateCapabilitiesExcept(ctx context.Context, id meeting.ID, except []meeting.AttendeeID, c meeting.Capabilities) error
+	Tag(ctx context.Context, id meeting.ID, tags map[string]string) error
+	Untag(ctx context.Context, id meeting.ID, keys []string) error
 }
 
 // Config says how meetings are named and placed.
@@ -39,6 +45,8 @@ const (
 	limitExceeded = "LimitExceededException"
 	conflict      = "ConflictException"
 	unprocessable = "UnprocessableEntityException"
+	tooManyTags   = "TooManyTagsException"
+	noResource    = "ResourceNotFoundException"
 )
 
 type service struct {
@@ -57,11 +65,11 @@ func New(cfg Config, meetings Meetings) *restjson.Service {
 		Types: map[string]int{
 			badRequest:                    http.StatusBadRequest,
 			limitExceeded:                 http.StatusBadRequest,
-			"TooManyTagsException":        http.StatusBadRequest,
+			tooManyTags:                   http.StatusBadRequest,
 			"UnauthorizedException":       http.StatusUnauthorized,
 			"ForbiddenException":          http.StatusForbidden,
 			notFound:                      http.StatusNotFound,
-			"ResourceNotFoundException":   http.StatusNotFound,
+			noResource:                    http.StatusNotFound,
 			conflict:                      http.StatusConflict,
 			unprocessable:                 http.StatusUnprocessableEntity,
 			"ThrottlingException":         http.StatusTooManyRequests,
@@ -87,6 +95,8 @@ func New(cfg Config, meetings Meetings) *restjson.Service {
 			{Err: meeting.ErrTooMany, Status: http.StatusBadRequest, Type: limitExceeded},
 			{Err: meeting.ErrTooManyReplicas, Status: http.StatusBadRequest, Type: limitExceeded},
 			{Err: meeting.ErrPrimary, Status: http.StatusBadRequest, Type: badRequest},
+			{Err: meeting.ErrTag, Status: http.StatusBadRequest, Type: badRequest},
+			{Err: meeting.ErrTooManyTags, Status: http.StatusBadRequest, Type: tooManyTags},
 		},
 	}
 }

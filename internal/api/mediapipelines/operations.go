@@ -3,24 +3,36 @@ package mediapipelines
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"belfry.live/belfry/internal/api/restjson"
+	"belfry.live/belfry/internal/connector"
 )
 
 // operations is the service's table.
 func (s *service) operations() []restjson.Operation {
-	pipelineID := restjson.Required("MediaPipelineId", uuid)
+	return slices.Concat(s.pipelines(), s.captures(), s.tagging(), s.insights(), s.streams())
+}
+
+const (
+	captureGap       = "capture pipelines are not available on this server: a request is checked and then refused"
+	concatenationGap = "concatenation pipelines are not available on this server: a request is checked and then refused"
+	compositionGap   = "the picture is a grid of cameras, with shared content large beside them; ContentShareLayout and its settings, " +
+		"VideoAttribute and AudioWithActiveSpeakerVideo are checked and given back, and do not change it"
+)
+
+// pipelines are the operations on live connectors, and on all kinds.
+func (s *service) pipelines() []restjson.Operation {
 	return []restjson.Operation{
 		{
 			Name: "CreateMediaLiveConnectorPipeline", Method: http.MethodPost, Path: "/sdk-media-live-connector-pipelines", Status: http.StatusCreated,
 			Input: []restjson.Member{
 				restjson.Required("Sources", restjson.List(source, 1, 1)),
 				restjson.Required("Sinks", restjson.List(sink, 1, 1)),
-				restjson.Optional("ClientRequestToken", restjson.String(2, 64).Matching(`[-_a-zA-Z0-9]*`, "letters, digits, - and _")),
-				restjson.Optional("Tags", restjson.List(tag, 1, 200)),
+				requestToken, tags,
 			},
-			Class: restjson.A, Errors: []string{limitExceeded},
+			Class: restjson.A, Errors: []string{limitExceeded}, Gap: compositionGap,
 			Do: restjson.Do(s.createLiveConnector),
 		},
 		{
@@ -31,10 +43,7 @@ func (s *service) operations() []restjson.Operation {
 		},
 		{
 			Name: "ListMediaPipelines", Method: http.MethodGet, Path: "/sdk-media-pipelines", Status: http.StatusOK,
-			Input: []restjson.Member{
-				restjson.Query("next-token", "NextToken", restjson.String(0, 4096)),
-				restjson.Query("max-results", "MaxResults", restjson.Integer(1, 100)),
-			},
+			Input: paging,
 			Class: restjson.A, Errors: []string{limitExceeded},
 			Do: restjson.Do(s.listPipelines),
 		},
@@ -47,10 +56,108 @@ func (s *service) operations() []restjson.Operation {
 	}
 }
 
+// captures are the operations on captures and concatenations.
+func (s *service) captures() []restjson.Operation {
+	return []restjson.Operation{
+		{
+			Name: "CreateMediaCapturePipeline", Method: http.MethodPost, Path: "/sdk-media-capture-pipelines", Status: http.StatusCreated,
+			Input: []restjson.Member{
+				restjson.Required("SourceType", restjson.Enum("ChimeSdkMeeting")),
+				restjson.Required("SourceArn", arn),
+				restjson.Required("SinkType", restjson.Enum("S3Bucket")),
+				restjson.Required("SinkArn", arn),
+				restjson.Optional("ChimeSdkMeetingConfiguration", restjson.Structure(
+					restjson.Optional("SourceConfiguration", selection),
+					restjson.Optional("ArtifactsConfiguration", artifacts),
+				)),
+				restjson.Optional("SseAwsKeyManagementParams", restjson.Structure(
+					restjson.Required("AwsKmsKeyId", restjson.String(0, 4096)),
+					restjson.Optional("AwsKmsEncryptionContext", restjson.String(0, 4096)),
+				)),
+				restjson.Optional("SinkIamRoleArn", arn),
+				requestToken, tags,
+			},
+			Class: restjson.B, Errors: []string{limitExceeded}, Gap: captureGap,
+			Do: restjson.Do(s.createCapture),
+		},
+		{
+			Name: "GetMediaCapturePipeline", Method: http.MethodGet, Path: "/sdk-media-capture-pipelines/{MediaPipelineId}", Status: http.StatusOK,
+			Input: []restjson.Member{pipelineID},
+			Class: restjson.B, Errors: []string{notFound},
+			Do: restjson.Do(s.getCapture),
+		},
+		{
+			Name: "ListMediaCapturePipelines", Method: http.MethodGet, Path: "/sdk-media-capture-pipelines", Status: http.StatusOK,
+			Input: paging,
+			Class: restjson.B, Errors: []string{limitExceeded},
+			Do: restjson.Do(s.listCaptures),
+		},
+		{
+			Name: "DeleteMediaCapturePipeline", Method: http.MethodDelete, Path: "/sdk-media-capture-pipelines/{MediaPipelineId}",
+			Status: http.StatusNoContent,
+			Input:  []restjson.Member{pipelineID},
+			Class:  restjson.B, Errors: []string{notFound},
+			Do: restjson.Act(s.deleteCapture),
+		},
+		{
+			Name: "CreateMediaConcatenationPipeline", Method: http.MethodPost, Path: "/sdk-media-concatenation-pipelines", Status: http.StatusCreated,
+			Input: []restjson.Member{
+				restjson.Required("Sources", restjson.List(captureSource, 1, 1)),
+				restjson.Required("Sinks", restjson.List(bucketSink, 1, 1)),
+				requestToken, tags,
+			},
+			Class: restjson.B, Errors: []string{limitExceeded}, Gap: concatenationGap,
+			Do: restjson.Do(s.createConcatenation),
+		},
+	}
+}
+
+func (s *service) tagging() []restjson.Operation {
+	return []restjson.Operation{
+		{
+			Name: "ListTagsForResource", Method: http.MethodGet, Path: "/tags", Shared: "ResourceARN", Status: http.StatusOK,
+			Input: []restjson.Member{restjson.RequiredQuery("arn", "ResourceARN", resourceARN)},
+			Class: restjson.B, Errors: []string{notFound},
+			Do: restjson.Do(s.listTags),
+		},
+		{
+			Name: "TagResource", Method: http.MethodPost, Path: "/tags", Query: "tag-resource", Shared: "ResourceARN", Status: http.StatusNoContent,
+			Input: []restjson.Member{
+				restjson.Required("ResourceARN", resourceARN),
+				restjson.Required("Tags", restjson.List(tag, 1, connector.MaxTags)),
+			},
+			Class: restjson.B, Errors: []string{notFound},
+			Do: restjson.Act(s.tagResource),
+		},
+		{
+			Name: "UntagResource", Method: http.MethodPost, Path: "/tags", Query: "untag-resource", Shared: "ResourceARN", Status: http.StatusNoContent,
+			Input: []restjson.Member{
+				restjson.Required("ResourceARN", resourceARN),
+				restjson.Required("TagKeys", restjson.List(restjson.String(1, 128), 1, connector.MaxTags)),
+			},
+			Class: restjson.B, Errors: []string{notFound},
+			Do: restjson.Act(s.untagResource),
+		},
+	}
+}
+
+var (
+	pipelineID   = restjson.Required("MediaPipelineId", uuid)
+	requestToken = restjson.Optional("ClientRequestToken", restjson.String(2, 64).Matching(`[-_a-zA-Z0-9]*`, "letters, digits, - and _"))
+	tags         = restjson.Optional("Tags", restjson.List(tag, 1, connector.MaxTags))
+
+	paging = []restjson.Member{
+		restjson.Query("next-token", "NextToken", restjson.String(0, 4096)),
+		restjson.Query("max-results", "MaxResults", restjson.Integer(1, 100)),
+	}
+)
+
 var (
 	uuid = restjson.String(36, 36).Matching(`[a-fA-F0-9]{8}(-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}`, "a UUID")
 
 	arn = restjson.String(1, 1024).Matching(`arn[/:\-_.a-zA-Z0-9]+`, "an ARN")
+
+	resourceARN = restjson.String(1, 1011).Matching(`arn[/:\-_.a-zA-Z0-9]+`, "an ARN")
 
 	tag = restjson.Structure(
 		restjson.Required("Key", restjson.String(1, 128)),
@@ -63,12 +170,14 @@ var (
 			restjson.Required("Arn", arn),
 			restjson.Required("MuxType", restjson.Enum(compositedVideo, activeSpeakerVideo)),
 			restjson.Optional("CompositedVideo", composition),
-			restjson.Optional("SourceConfiguration", restjson.Structure(
-				restjson.Optional("SelectedVideoStreams", restjson.Structure(
-					restjson.Optional("AttendeeIds", restjson.List(uuid, 1, maxSelected)),
-					restjson.Optional("ExternalUserIds", restjson.List(externalUserID, 1, maxSelected)),
-				)),
-			)),
+			restjson.Optional("SourceConfiguration", selection),
+		)),
+	)
+
+	selection = restjson.Structure(
+		restjson.Optional("SelectedVideoStreams", restjson.Structure(
+			restjson.Optional("AttendeeIds", restjson.List(uuid, 1, maxSelected)),
+			restjson.Optional("ExternalUserIds", restjson.List(externalUserID, 1, maxSelected)),
 		)),
 	)
 
@@ -115,6 +224,49 @@ var (
 		restjson.Optional("CanvasOrientation", orientation), // an example in AWS's guide has it here
 	)
 
+	artifacts = restjson.Structure(
+		restjson.Required("Audio", restjson.Structure(
+			restjson.Required("MuxType", restjson.Enum("AudioOnly", activeSpeakerVideo, compositedVideo)),
+		)),
+		restjson.Required("Video", restjson.Structure(
+			restjson.Required("State", switched),
+			restjson.Optional("MuxType", restjson.Enum("VideoOnly")),
+		)),
+		restjson.Required("Content", restjson.Structure(
+			restjson.Required("State", switched),
+			restjson.Optional("MuxType", restjson.Enum("ContentOnly")),
+		)),
+		restjson.Optional("CompositedVideo", composition),
+	)
+
+	captureSource = restjson.Structure(
+		restjson.Required("Type", restjson.Enum("MediaCapturePipeline")),
+		restjson.Required("MediaCapturePipelineSourceConfiguration", restjson.Structure(
+			restjson.Required("MediaPipelineArn", arn),
+			restjson.Required("ChimeSdkMeetingConfiguration", restjson.Structure(
+				restjson.Required("ArtifactsConfiguration", restjson.Structure(
+					restjson.Required("Audio", restjson.Structure(restjson.Required("State", restjson.Enum(enabled)))),
+					restjson.Required("Video", joined),
+					restjson.Required("Content", joined),
+					restjson.Required("DataChannel", joined),
+					restjson.Required("TranscriptionMessages", joined),
+					restjson.Required("MeetingEvents", joined),
+					restjson.Required("CompositedVideo", joined),
+				)),
+			)),
+		)),
+	)
+
+	bucketSink = restjson.Structure(
+		restjson.Required("Type", restjson.Enum("S3Bucket")),
+		restjson.Required("S3BucketSinkConfiguration", restjson.Structure(
+			restjson.Required("Destination", arn),
+		)),
+	)
+
+	joined   = restjson.Structure(restjson.Required("State", switched))
+	switched = restjson.Enum(enabled, "Disabled")
+
 	corner      = restjson.Enum("TopLeft", "TopRight", "BottomLeft", "BottomRight")
 	tileOrder   = restjson.Enum("JoinSequence", "SpeakerSequence")
 	color       = restjson.Enum("Black", "Blue", "Red", "Green", "White", "Yellow")
@@ -129,6 +281,7 @@ const (
 	compositedVideo    = "AudioWithCompositedVideo"
 	activeSpeakerVideo = "AudioWithActiveSpeakerVideo"
 	portrait           = "Portrait"
+	enabled            = "Enabled"
 	maxSelected        = 25 // attendees whose video can be selected
 )
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"belfry.live/belfry/internal/api/restjson"
@@ -17,43 +16,12 @@ import (
 const defaultPage = 100
 
 type (
-	createInput struct {
-		request
+	tagShape struct{ Key, Value string }
+
+	// What every kind of pipeline is asked.
+	commonInput struct {
 		ClientRequestToken string
-		Tags               []struct{ Key, Value string }
-	}
-
-	// A request is what a pipeline was asked to do, given back as it came.
-	request struct {
-		Sources, Sinks json.RawMessage
-	}
-
-	sourceInput struct {
-		Configuration struct {
-			ARN                 string `json:"Arn"`
-			MuxType             string
-			CompositedVideo     *compositionInput
-			SourceConfiguration struct {
-				SelectedVideoStreams struct {
-					AttendeeIDs     []string `json:"AttendeeIds"`
-					ExternalUserIDs []string `json:"ExternalUserIds"`
-				}
-			}
-		} `json:"ChimeSdkMeetingLiveConnectorConfiguration"`
-	}
-
-	compositionInput struct {
-		Resolution            string
-		GridViewConfiguration struct{ CanvasOrientation string }
-		CanvasOrientation     string
-	}
-
-	sinkInput struct {
-		RTMPConfiguration struct {
-			URL             string `json:"Url"`
-			AudioChannels   string
-			AudioSampleRate string
-		}
+		Tags               []tagShape
 	}
 
 	pipelineInput struct {
@@ -65,8 +33,8 @@ type (
 		MaxResults int
 	}
 
-	liveConnector struct {
-		request
+	// What is said of every kind of pipeline.
+	state struct {
 		pipelineSummary
 		Status           connector.Status
 		CreatedTimestamp restjson.Time
@@ -78,12 +46,17 @@ type (
 		MediaPipelineARN string `json:"MediaPipelineArn"`
 	}
 
-	createOutput struct {
-		MediaLiveConnectorPipeline liveConnector
+	// A union has one member, and never one of the last two: there are none.
+	union struct {
+		MediaLiveConnectorPipeline *liveConnector         `json:",omitempty"`
+		MediaCapturePipeline       *capturePipeline       `json:",omitempty"`
+		MediaConcatenationPipeline *concatenationPipeline `json:",omitempty"`
+		MediaInsightsPipeline      json.RawMessage        `json:",omitempty"`
+		MediaStreamPipeline        json.RawMessage        `json:",omitempty"`
 	}
 
 	getOutput struct {
-		MediaPipeline createOutput
+		MediaPipeline union
 	}
 
 	listOutput struct {
@@ -92,123 +65,36 @@ type (
 	}
 )
 
-func (s *service) createLiveConnector(ctx context.Context, c restjson.Caller, in createInput) (createOutput, error) {
-	spec, err := in.spec()
+// spec is what the caller asks for in any kind of pipeline.
+func (in commonInput) spec(c restjson.Caller, k connector.Kind, request any) (connector.Spec, error) {
+	tags, err := tagMap(in.Tags)
 	if err != nil {
-		return createOutput{}, err
+		return connector.Spec{}, err
 	}
-	spec.Account, spec.Region = c.Account, c.Region
-	p, err := s.connectors.Create(ctx, spec)
-	if err != nil {
-		return createOutput{}, err
-	}
-	return shape(p)
-}
-
-// spec reads the request's nested settings.
-func (in createInput) spec() (connector.Spec, error) {
-	var sources []sourceInput
-	var sinks []sinkInput
-	if err := json.Unmarshal(in.Sources, &sources); err != nil {
-		return connector.Spec{}, fmt.Errorf("read Sources: %w", err)
-	}
-	if err := json.Unmarshal(in.Sinks, &sinks); err != nil {
-		return connector.Spec{}, fmt.Errorf("read Sinks: %w", err)
-	}
-	source, sink := sources[0].Configuration, sinks[0].RTMPConfiguration
-	const sourceName = "Sources[0].ChimeSdkMeetingLiveConnectorConfiguration"
-
-	meetingID, ok := parseMeetingARN(source.ARN)
-	if !ok {
-		return connector.Spec{}, invalid("%s.Arn must be a meeting's ARN: %q", sourceName, source.ARN)
-	}
-	if source.MuxType == compositedVideo && source.CompositedVideo == nil {
-		return connector.Spec{}, invalid("%s.CompositedVideo is required with MuxType %s", sourceName, compositedVideo)
-	}
-	if !isSinkURL(sink.URL) {
-		return connector.Spec{}, invalid("Sinks[0].RTMPConfiguration.Url must be like rtmp://host/app/key or rtmps://host/app/key")
-	}
-	tags := make(map[string]string, len(in.Tags))
-	for _, t := range in.Tags {
-		if _, twice := tags[t.Key]; twice {
-			return connector.Spec{}, invalid("Tags has the key %q twice", t.Key)
-		}
-		tags[t.Key] = t.Value
-	}
-	asked, err := json.Marshal(in.request)
+	asked, err := json.Marshal(request)
 	if err != nil {
 		return connector.Spec{}, fmt.Errorf("keep the request: %w", err)
 	}
-	selected := source.SourceConfiguration.SelectedVideoStreams
-	spec := connector.Spec{
-		RequestToken: in.ClientRequestToken,
-		MeetingID:    meetingID,
-		MeetingARN:   source.ARN,
-		MuxType:      source.MuxType,
-		Layout:       connector.Layout{Resolution: "HD"},
-		SinkURL:      connector.NewSinkURL(sink.URL),
-		SampleRate:   48000,
-		Channels:     1,
-		Tags:         tags,
-		Request:      asked,
-
-		SelectedAttendeeIDs:     lower(selected.AttendeeIDs),
-		SelectedExternalUserIDs: selected.ExternalUserIDs,
-	}
-	if v := source.CompositedVideo; v != nil {
-		if v.Resolution != "" {
-			spec.Layout.Resolution = v.Resolution
-		}
-		spec.Layout.Portrait = v.CanvasOrientation == portrait || v.GridViewConfiguration.CanvasOrientation == portrait
-	}
-	if sink.AudioSampleRate == "44100" {
-		spec.SampleRate = 44100
-	}
-	if sink.AudioChannels == "Stereo" {
-		spec.Channels = 2
-	}
-	return spec, nil
+	return connector.Spec{
+		Kind: k, RequestToken: in.ClientRequestToken, Account: c.Account, Region: c.Region, Tags: tags, Request: asked,
+	}, nil
 }
 
-// parseMeetingARN returns the id of the meeting in any form that applications
-// write: with and without a region, with a slash or a colon before the id.
-//
-//	arn:aws:chime:[region]:<account>:meeting[/:]<id>
-//
-// Applications write their own account into it, or none, so whatever it says of
-// that is taken; whose the meeting is, is found out when it is looked up.
-func parseMeetingARN(arn string) (id string, ok bool) {
-	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "chime" {
-		return "", false
-	}
-	for _, prefix := range []string{"meeting/", "meeting:"} {
-		if id, ok := strings.CutPrefix(parts[5], prefix); ok && uuid.Allows(id) {
-			return strings.ToLower(id), true
-		}
-	}
-	return "", false
-}
-
-func isSinkURL(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "rtmp" || u.Scheme == "rtmps") && u.Hostname() != "" && strings.Trim(u.Path, "/") != ""
-}
-
-func lower(ids []string) []string {
-	for i, id := range ids {
-		ids[i] = strings.ToLower(id)
-	}
-	return ids
-}
-
-func (s *service) getPipeline(ctx context.Context, c restjson.Caller, in pipelineInput) (getOutput, error) {
+func (s *service) getPipeline(ctx context.Context, c restjson.Caller, in pipelineInput) (out getOutput, err error) {
 	p, err := s.find(ctx, c, in.MediaPipelineID)
 	if err != nil {
 		return getOutput{}, err
 	}
-	out, err := shape(p)
-	return getOutput{out}, err
+	u := &out.MediaPipeline
+	switch p.Kind {
+	case connector.Capture:
+		u.MediaCapturePipeline, err = shapeCapture(p)
+	case connector.Concatenation:
+		u.MediaConcatenationPipeline, err = shapeConcatenation(p)
+	default:
+		u.MediaLiveConnectorPipeline, err = shapeLiveConnector(p)
+	}
+	return out, err
 }
 
 func (s *service) deletePipeline(ctx context.Context, c restjson.Caller, in pipelineInput) error {
@@ -232,40 +118,44 @@ func (s *service) find(ctx context.Context, c restjson.Caller, id string) (conne
 }
 
 func (s *service) listPipelines(ctx context.Context, c restjson.Caller, in listInput) (listOutput, error) {
+	page, next, err := s.list(ctx, c, in, "")
+	return listOutput{page, next}, err
+}
+
+// list returns a page of the caller's pipelines of the kind ("": all), oldest
+// first.
+func (s *service) list(ctx context.Context, c restjson.Caller, in listInput, k connector.Kind) ([]pipelineSummary, string, error) {
 	all, err := s.connectors.List(ctx, c.Account, c.Region)
 	if err != nil {
-		return listOutput{}, err
+		return nil, "", err
 	}
-	page, next, err := restjson.Page(c, "pipelines", restjson.Sorted(all, func(p connector.Pipeline) string {
+	var found []connector.Pipeline
+	for _, p := range all {
+		if k == "" || p.Kind == k {
+			found = append(found, p)
+		}
+	}
+	page, next, err := restjson.Page(c, strings.TrimSpace(string(k)+" pipelines"), restjson.Sorted(found, func(p connector.Pipeline) string {
 		return fmt.Sprintf("%020d %s", p.Created.UnixNano(), p.ID)
 	}), in.NextToken, cmp.Or(in.MaxResults, defaultPage))
 	if err != nil {
-		return listOutput{}, err
+		return nil, "", err
 	}
-	out := listOutput{MediaPipelines: []pipelineSummary{}, NextToken: next}
+	summaries := []pipelineSummary{}
 	for _, p := range page {
-		out.MediaPipelines = append(out.MediaPipelines, summary(p))
+		summaries = append(summaries, summary(p))
 	}
-	return out, nil
-}
-
-func shape(p connector.Pipeline) (createOutput, error) {
-	var asked request
-	if err := json.Unmarshal(p.Request, &asked); err != nil {
-		return createOutput{}, fmt.Errorf("read what pipeline %s was asked: %w", p.ID, err)
-	}
-	return createOutput{liveConnector{
-		request:          asked,
-		pipelineSummary:  summary(p),
-		Status:           p.Status,
-		CreatedTimestamp: restjson.Time(p.Created),
-		UpdatedTimestamp: restjson.Time(p.Updated),
-	}}, nil
+	return summaries, next, nil
 }
 
 func summary(p connector.Pipeline) pipelineSummary {
-	return pipelineSummary{
-		MediaPipelineID:  string(p.ID),
-		MediaPipelineARN: fmt.Sprintf("arn:aws:chime:%s:%s:media-pipeline/%s", p.Region, p.Account, p.ID),
+	return pipelineSummary{string(p.ID), pipelineARN(p)}
+}
+
+// shape reads what the pipeline was asked into request, and returns the rest.
+func shape(p connector.Pipeline, request any) (state, error) {
+	if err := json.Unmarshal(p.Request, request); err != nil {
+		return state{}, fmt.Errorf("read what pipeline %s was asked: %w", p.ID, err)
 	}
+	return state{summary(p), p.Status, restjson.Time(p.Created), restjson.Time(p.Updated)}, nil
 }

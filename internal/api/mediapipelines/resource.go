@@ -25,7 +25,7 @@ func canonical(c restjson.Caller, name string) string {
 	id := name
 	if strings.HasPrefix(name, "arn:") {
 		var ok bool
-		if _, id, ok = strings.Cut(name, ":media-pipeline/"); !ok {
+		if _, id, ok = parseARN(name, "media-pipeline"); !ok {
 			return name
 		}
 	}

@@ -18,6 +18,8 @@ type Connectors interface {
 	Get(ctx context.Context, id connector.ID) (connector.Pipeline, error)
 	List(ctx context.Context, account, region string) ([]connector.Pipeline, error)
 	Delete(ctx context.Context, id connector.ID) error
+	Tag(ctx context.Context, id connector.ID, tags map[string]string) error
+	Untag(ctx context.Context, id connector.ID, keys []string) error
 }
 
 // Error types of the service.
@@ -69,6 +71,10 @@ func New(connectors Connectors) *restjson.Service {
 			{Err: connector.ErrMeetingTaken, Status: http.StatusBadRequest, Type: limitExceeded},
 			{Err: connector.ErrTooMany, Status: http.StatusBadRequest, Type: limitExceeded},
 			{Err: connector.ErrTokenSpent, Status: http.StatusBadRequest, Type: badRequest},
+			{Err: connector.ErrTokenTaken, Status: http.StatusBadRequest, Type: badRequest},
+			{Err: connector.ErrNoCapture, Status: http.StatusBadRequest, Type: badRequest},
+			{Err: connector.ErrNotAvailable, Status: http.StatusBadRequest, Type: badRequest},
+			{Err: connector.ErrTooManyTags, Status: http.StatusBadRequest, Type: badRequest},
 		},
 	}
 }
