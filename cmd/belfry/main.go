@@ -17,7 +17,7 @@ func main() {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), attendeeCommand(), envCommand(), keysCommand(), configCommand(), workerCommand(), versionCommand())
+	root.AddCommand(serveCommand(), attendeeCommand(), envCommand(), keysCommand(), eventsCommand(), configCommand(), workerCommand(), versionCommand())
 	if err := root.Execute(); err != nil {
 		fmt.Fprintf(os.Stderr, "belfry: %v\n", err)
 		os.Exit(1)

@@ -207,6 +207,9 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if doors.tls != nil {
 		listening = append(listening, "tls", doors.tls.Addr())
 	}
+	if tellers.feed != nil {
+		listening = append(listening, "nats", tellers.feed.Addr())
+	}
 	log.Info("belfry is ready at "+public.String(), listening...)
 	err = stages.wait(ctx)
 	ready.Store(false)
