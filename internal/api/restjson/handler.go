@@ -9,8 +9,9 @@ import (
 
 // A Handler does what an operation is for.
 type Handler struct {
-	// call returns nil for an empty body.
-	call   func(ctx context.Context, c Caller, input Document) (output any, err error)
+	decode func(Document) (input any, err error)
+	// call gets what decode returned. Its output is nil for an empty body.
+	call   func(ctx context.Context, c Caller, input any) (output any, err error)
 	output reflect.Type // of a success; nil: none
 	refuse *Error       // all it ever answers
 }
@@ -23,31 +24,36 @@ func (h Handler) Output() reflect.Type { return h.output }
 // more than that.
 func (h Handler) Refusal() *Error { return h.refuse }
 
+// Decode turns an input that passed its table into the handler's own. It fails
+// where the table and that type do not go together.
+func (h Handler) Decode(d Document) (any, error) { return h.decode(d) }
+
+// do decodes the input and does what the operation is for.
+func (h Handler) do(ctx context.Context, c Caller, d Document) (output any, err error) {
+	input, err := h.decode(d)
+	if err != nil {
+		return nil, err
+	}
+	return h.call(ctx, c, input)
+}
+
 // Do makes a handler of a function with an input of its own type, to whose
 // fields the members are decoded as package encoding/json does it.
 func Do[In, Out any](f func(context.Context, Caller, In) (Out, error)) Handler {
-	call := func(ctx context.Context, c Caller, input Document) (any, error) {
-		var in In
-		if err := input.decode(&in); err != nil {
-			return nil, err
-		}
-		out, err := f(ctx, c, in)
+	call := func(ctx context.Context, c Caller, input any) (any, error) {
+		out, err := f(ctx, c, input.(In))
 		if err != nil {
 			return nil, err
 		}
 		return out, nil
 	}
-	return Handler{call: call, output: reflect.TypeFor[Out]()}
+	return Handler{decode: decode[In], call: call, output: reflect.TypeFor[Out]()}
 }
 
 // Act makes a handler of a function that answers with an empty body.
 func Act[In any](f func(context.Context, Caller, In) error) Handler {
-	return Handler{call: func(ctx context.Context, c Caller, input Document) (any, error) {
-		var in In
-		if err := input.decode(&in); err != nil {
-			return nil, err
-		}
-		return nil, f(ctx, c, in)
+	return Handler{decode: decode[In], call: func(ctx context.Context, c Caller, input any) (any, error) {
+		return nil, f(ctx, c, input.(In))
 	}}
 }
 
@@ -55,7 +61,8 @@ func Act[In any](f func(context.Context, Caller, In) error) Handler {
 func Refuse(status int, kind, format string, args ...any) Handler {
 	refusal := Errorf(status, kind, format, args...)
 	return Handler{
-		call:   func(context.Context, Caller, Document) (any, error) { return nil, refusal },
+		decode: decode[struct{}],
+		call:   func(context.Context, Caller, any) (any, error) { return nil, refusal },
 		refuse: refusal,
 	}
 }
@@ -81,13 +88,14 @@ func (d Document) only(list []Member) Document {
 	return part
 }
 
-func (d Document) decode(into any) error {
+func decode[In any](d Document) (any, error) {
+	var in In
 	text, err := json.Marshal(d)
 	if err == nil {
-		err = json.Unmarshal(text, into)
+		err = json.Unmarshal(text, &in)
 	}
 	if err != nil {
-		return fmt.Errorf("the operation's table and its input type differ: %w", err)
+		return nil, fmt.Errorf("the operation's table and its input type differ: %w", err)
 	}
-	return nil
+	return in, nil
 }

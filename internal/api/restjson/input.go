@@ -46,8 +46,9 @@ func (c Call) IsOwned(s *Service, in Input) bool {
 	return c.Operation.Shared == "" || s.Owns == nil || s.Owns(in.document.Text(c.Operation.Shared))
 }
 
-// check holds the input against the table.
-func (in Input) check(op *Operation) (Document, error) {
+// Check holds the input against the operation's table. Its error names the
+// member, the limit and the value.
+func (in Input) Check(op *Operation) (Document, error) {
 	if in.err != nil {
 		return nil, in.err
 	}

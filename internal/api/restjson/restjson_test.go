@@ -51,7 +51,7 @@ var echo = &Service{
 				Query("next-token", "NextToken", String(1, 4)),
 				Query("key", "Keys", List(String(1, 3), 0, 2)),
 			},
-			Do: Handler{call: func(_ context.Context, _ Caller, in Document) (any, error) { return in, nil }},
+			Do: Do(func(_ context.Context, _ Caller, in map[string]any) (any, error) { return in, nil }),
 		},
 		{
 			Name: "Remove", Method: http.MethodDelete, Path: "/things/{ThingId}", Status: http.StatusNoContent,

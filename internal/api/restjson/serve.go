@@ -56,7 +56,7 @@ func (s *Service) about(op *Operation, c Caller, d Document) []string {
 // that clients know of this operation.
 func (s *Service) Serve(ctx context.Context, w http.ResponseWriter, call Call, c Caller, in Input, requestID string) error {
 	op := call.Operation
-	document, err := in.check(op)
+	document, err := in.Check(op)
 	if err != nil {
 		s.Fail(w, s.invalid(err), requestID)
 		return nil
@@ -67,7 +67,7 @@ func (s *Service) Serve(ctx context.Context, w http.ResponseWriter, call Call, c
 		defer cancel()
 	}
 	c.pages = s.Pages
-	output, err := op.Do.call(ctx, c, document)
+	output, err := op.Do.do(ctx, c, document)
 	if err == nil {
 		write(w, op.Status, output)
 		return nil
