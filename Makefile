@@ -39,7 +39,7 @@ test/%/node_modules: test/%/package-lock.json
 	@cd test/$* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test: build test/browser/node_modules test/sdk/node_modules ## everything: lint, unit, fuzz, clients, end to end (with -race)
+test: build test/browser/node_modules test/clients/node_modules ## everything: lint, unit, fuzz, clients, end to end (with -race)
 	@tools/packages.sh test
 	@$(GO) run ./tools/verify
 

@@ -14,11 +14,11 @@ func javascript(t *testing.T) services {
 	if err != nil {
 		t.Skip("no node program")
 	}
-	if _, err := os.Stat("../sdk/node_modules"); err != nil {
-		t.Fatal("the clients are not installed: run npm ci in test/sdk")
+	if _, err := os.Stat("../clients/node_modules"); err != nil {
+		t.Fatal("the clients are not installed: run npm ci in test/clients")
 	}
 	cmd := exec.CommandContext(t.Context(), node, "describe.mjs")
-	cmd.Dir, cmd.Stderr = "../sdk", t.Output()
+	cmd.Dir, cmd.Stderr = "../clients", t.Output()
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("node describe.mjs: %v", err)

@@ -1,4 +1,4 @@
-package sdk
+package clients
 
 import (
 	"os"
@@ -16,7 +16,7 @@ func TestJavaScript(t *testing.T) {
 		t.Skip("no node program")
 	}
 	if _, err := os.Stat("node_modules"); err != nil {
-		t.Fatal("the clients are not installed: run npm ci in test/sdk")
+		t.Fatal("the clients are not installed: run npm ci in test/clients")
 	}
 	for name, suffix := range map[string]string{"endpoint": "", "endpoint that ends in a slash": "/"} {
 		t.Run(name, func(t *testing.T) {
