@@ -12,16 +12,17 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-const (
-	endToEndPackages = "./test/e2e/..."
-	networkPackages  = "./test/network/..."
-	browserTests     = "test/browser/*.test.mjs"
-)
+// endToEndFolders have tests of the whole binary, which take the machine for
+// themselves.
+var endToEndFolders = []string{"test/e2e", "test/network", "test/durability"}
+
+const browserTests = "test/browser/*.test.mjs"
 
 // formatted is where our Go code lies; node_modules hold other people's.
 var formatted = []string{"bench", "cmd", "internal", "test", "tools", "web/embed.go", "web/embed_test.go"}
@@ -48,7 +49,7 @@ func unit(ctx context.Context, t *tally) error {
 	}
 	var here []string
 	for _, p := range strings.Fields(packages) {
-		if !strings.Contains(p, "/test/e2e") && !strings.Contains(p, "/test/network") {
+		if !slices.ContainsFunc(endToEndFolders, func(f string) bool { return strings.Contains(p, "/"+f) }) {
 			here = append(here, p)
 		}
 	}
@@ -56,7 +57,11 @@ func unit(ctx context.Context, t *tally) error {
 }
 
 func endToEnd(ctx context.Context, t *tally) error {
-	return goTest(ctx, t, "-count=1", "-p=1", "-parallel=4", endToEndPackages, networkPackages)
+	args := []string{"-count=1", "-p=1", "-parallel=4"}
+	for _, f := range endToEndFolders {
+		args = append(args, "./"+f+"/...")
+	}
+	return goTest(ctx, t, args...)
 }
 
 // goTest runs go test, prints what failed and one line a package, and counts.
