@@ -47,7 +47,7 @@ requests; do not edit it.
 | State | Means |
 |---|---|
 | complete | does what it does at AWS, with the differences that [api.md](api.md) names |
-| complete but: | does all of that except what is said |
+| partly: | checks its members and does the rest of that; what is said is missing or otherwise |
 | refused | checks its members, then answers every call with this error; nothing is pretended, and no client tries again |
 
 Any operation may also answer with a type that is about the caller, before it is reached (see [api.md](api.md)), with the
@@ -59,20 +59,20 @@ service's type for a policy that does not allow it, for a rate that is exceeded,
 func document(services []*restjson.Service) string {
 	var b strings.Builder
 	b.WriteString(introduction)
-	b.WriteString("| Service | Operations | Complete | With a gap | Refused |\n|---|---|---|---|---|\n")
+	b.WriteString("| Service | Operations | Complete | Partly | Refused |\n|---|---|---|---|---|\n")
 	for _, s := range services {
-		complete, gap, refused := 0, 0, 0
+		complete, partly, refused := 0, 0, 0
 		for i := range s.Operations {
 			switch op := &s.Operations[i]; {
 			case op.Do.Refusal() != nil:
 				refused++
 			case op.Gap != "":
-				gap++
+				partly++
 			default:
 				complete++
 			}
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d |\n", s.Title, len(s.Operations), complete, gap, refused)
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d |\n", s.Title, len(s.Operations), complete, partly, refused)
 	}
 	for _, s := range services {
 		fmt.Fprintf(&b, "\n## %s\n\nErrors of every operation: %s.\n\n", s.Title, code(s.Common))
@@ -91,7 +91,7 @@ func state(op *restjson.Operation) string {
 	case refusal != nil:
 		return fmt.Sprintf("refused: %d `%s`, %s", refusal.Status, refusal.Type, refusal.Message)
 	case op.Gap != "":
-		return "complete but: " + op.Gap
+		return "partly: " + op.Gap
 	}
 	return "complete"
 }
