@@ -70,12 +70,13 @@ type Log struct {
 
 // Meeting limits meetings.
 type Meeting struct {
-	EmptyTimeout Duration `toml:"empty_timeout"`
-	MaxAge       Duration `toml:"max_age"`
+	EmptyTimeout Patience `toml:"empty_timeout"`
+	MaxAge       Patience `toml:"max_age"`
 	MaxMeetings  int      `toml:"max_meetings"`
 	MaxAttendees int      `toml:"max_attendees"`
 	MaxCameras   int      `toml:"max_cameras"`
 	MaxShares    int      `toml:"max_shares"`
+	MaxReplicas  int      `toml:"max_replicas"`
 }
 
 // Limits are those of all meetings together; 0 is none.
@@ -133,10 +134,13 @@ func Default() Config {
 		Account:         "000000000000",
 		Region:          "us-east-1",
 		Log:             Log{Level: "info", Format: "text"},
-		Meeting:         Meeting{EmptyTimeout: Duration{5 * time.Minute}, MaxAge: Duration{24 * time.Hour}, MaxMeetings: 250, MaxAttendees: 250, MaxCameras: 25, MaxShares: 2},
-		Limits:          Limits{Attendees: 5000, Connections: 20000, Videos: 2000, JoinsPerSecond: 100, CPUPercent: 95},
-		Connector:       Connector{MaxPipelines: 100, TrustedCAs: []string{}},
-		Channel:         defaultChannel,
+		Meeting: Meeting{
+			EmptyTimeout: Patience{Duration{5 * time.Minute}}, MaxAge: Patience{Duration{24 * time.Hour}},
+			MaxMeetings: 250, MaxAttendees: 250, MaxCameras: 25, MaxShares: 2, MaxReplicas: 4,
+		},
+		Limits:    Limits{Attendees: 5000, Connections: 20000, Videos: 2000, JoinsPerSecond: 100, CPUPercent: 95},
+		Connector: Connector{MaxPipelines: 100, TrustedCAs: []string{}},
+		Channel:   defaultChannel,
 		Site: Site{
 			Seats: 2, Lifetime: Duration{5 * time.Minute}, LatencyMode: "NORMAL", Resolution: "HD",
 			LiveTimeout: Duration{20 * time.Second}, AllowedOrigins: []string{"*"},
@@ -303,7 +307,7 @@ func (c Config) Check() error {
 	for setting, n := range map[string]int{
 		"meeting.max_meetings": c.Meeting.MaxMeetings, "connector.max_pipelines": c.Connector.MaxPipelines,
 		"site.seats":            c.Site.Seats,
-		"meeting.max_attendees": c.Meeting.MaxAttendees, "meeting.max_cameras": c.Meeting.MaxCameras, "meeting.max_shares": c.Meeting.MaxShares,
+		"meeting.max_attendees": c.Meeting.MaxAttendees, "meeting.max_cameras": c.Meeting.MaxCameras, "meeting.max_shares": c.Meeting.MaxShares, "meeting.max_replicas": c.Meeting.MaxReplicas,
 	} {
 		if n < 1 {
 			say(setting, "%d is less than 1", n)
@@ -323,8 +327,12 @@ func (c Config) Check() error {
 	if n := len(c.Metrics.Token); n > 0 && n < minToken {
 		say("metrics.token", "it has %d characters, want %d or more", n, minToken)
 	}
+	for setting, d := range map[string]Patience{"meeting.empty_timeout": c.Meeting.EmptyTimeout, "meeting.max_age": c.Meeting.MaxAge} {
+		if d.tooShort() {
+			say(setting, "%v is less than 1s", d)
+		}
+	}
 	for setting, d := range map[string]Duration{
-		"meeting.empty_timeout": c.Meeting.EmptyTimeout, "meeting.max_age": c.Meeting.MaxAge,
 		"site.lifetime": c.Site.Lifetime, "site.live_timeout": c.Site.LiveTimeout,
 	} {
 		if d.Duration < time.Second {

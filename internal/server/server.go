@@ -19,7 +19,9 @@ import (
 
 	"belfry.live/belfry/internal/access"
 	"belfry.live/belfry/internal/api"
+	"belfry.live/belfry/internal/api/chimemeetings"
 	"belfry.live/belfry/internal/api/ivs"
+	"belfry.live/belfry/internal/api/mediapipelines"
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/channel/ingest"
 	"belfry.live/belfry/internal/channel/playback"
@@ -38,6 +40,10 @@ const (
 	idleTimeout   = 2 * time.Minute
 	headerLimit   = 32 << 10
 	lastRequests  = time.Second // for requests under way when the server stops
+
+	// fullMeeting is how many attendees AWS lets a meeting have; a larger
+	// max_attendees lets it have more.
+	fullMeeting = 250
 )
 
 // Run serves until ctx ends and everything has stopped.
@@ -112,11 +118,13 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return err
 	}
 	meetings, err := meeting.New(ctx, meeting.Config{
-		Transport: transport, Account: cfg.Account, EmptyTimeout: cfg.Meeting.EmptyTimeout.Duration,
-		MaxAge: cfg.Meeting.MaxAge.Duration, MaxMeetings: cfg.Meeting.MaxMeetings,
-		MaxConnected: cfg.Meeting.MaxAttendees, MaxCameras: cfg.Meeting.MaxCameras, MaxShares: cfg.Meeting.MaxShares,
+		Transport: transport, Account: cfg.Account, EmptyTimeout: cfg.Meeting.EmptyTimeout.Duration.Duration,
+		MaxAge: cfg.Meeting.MaxAge.Duration.Duration, MaxMeetings: cfg.Meeting.MaxMeetings,
+		MaxConnected: cfg.Meeting.MaxAttendees, MaxAttendees: max(cfg.Meeting.MaxAttendees, fullMeeting),
+		MaxCameras: cfg.Meeting.MaxCameras, MaxShares: cfg.Meeting.MaxShares, MaxReplicas: cfg.Meeting.MaxReplicas,
 		Limits: meetingLimits(cfg.Limits),
 		Relay:  relay, RelayPolicy: relayPolicy(cfg.Relay),
+		Record: chimemeetings.Recorder(journal), Recorded: chimemeetings.Recorded(journal), RecordedFor: journal.MaxAge(),
 	}, tables, log)
 	if err != nil {
 		return err
@@ -125,8 +133,10 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	connectors, err := connector.New(ctx, connector.Config{Account: cfg.Account, MaxPipelines: cfg.Connector.MaxPipelines, Work: work.run},
-		tables, hosts{meetings, "ws://" + local(doors.http)}, log)
+	connectors, err := connector.New(ctx, connector.Config{
+		Account: cfg.Account, MaxPipelines: cfg.Connector.MaxPipelines, Work: work.run,
+		Record: mediapipelines.Recorder(journal), Recorded: mediapipelines.Recorded(journal), RecordedFor: journal.MaxAge(),
+	}, tables, hosts{meetings, "ws://" + local(doors.http)}, log)
 	if err != nil {
 		return err
 	}
