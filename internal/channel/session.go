@@ -59,7 +59,7 @@ func (i *Ingest) describe(m ingest.Metadata) {
 func (i *Ingest) setVideo(c h264.Config) {
 	i.VideoCodec, i.VideoProfile, i.VideoLevel = c.Codec(), c.Profile, c.Level
 	i.Width, i.Height = c.Width, c.Height
-	i.FrameRate = cmp.Or(math.Round(100*c.FrameRate())/100, i.FrameRate)
+	i.FrameRate = cmp.Or(i.FrameRate, math.Round(100*c.FrameRate())/100)
 }
 
 func (i *Ingest) setAudio(c aac.Config) {

@@ -44,6 +44,7 @@ type Config struct {
 	TrustProxy     bool
 	OnlyRegion     string           // "": the one that each caller signs for
 	Throttling     api.Throttling   // "": none
+	StreamKeys     int              // of one channel; 0: 1
 	IngestEndpoint string           // "": the constant of that name, which leads to the server's own ingest
 	Now            func() time.Time // of the API alone
 }
@@ -102,7 +103,7 @@ func Start(t testing.TB, cfg Config) *Server {
 
 	s.Meetings, err = meeting.New(ctx, meeting.Config{}, tables, log)
 	must(t, err)
-	s.Channels, err = channel.New(ctx, channel.Config{}, tables, log)
+	s.Channels, err = channel.New(ctx, channel.Config{StreamKeys: cfg.StreamKeys}, tables, log)
 	must(t, err)
 	s.IngestAddr = startIngest(ctx, t, s.Channels, log)
 	s.Connectors, err = connector.New(ctx, connector.Config{Work: s.worker}, tables, invitations{s.Meetings}, log)
