@@ -47,6 +47,10 @@ type Config struct {
 	StreamKeys     int              // of one channel; 0: 1
 	IngestEndpoint string           // "": the constant of that name, which leads to the server's own ingest
 	Now            func() time.Time // of the API alone
+	// Ahead turns on what is complete but for the media: recording
+	// configurations, and capture and concatenation pipelines, whose workers do
+	// nothing until they are stopped.
+	Ahead bool
 }
 
 // A Server is a running one.
@@ -59,6 +63,9 @@ type Server struct {
 	Meetings   *meeting.Service
 	Connectors *connector.Service
 	Channels   *channel.Service
+
+	keys *access.Book
+	log  *slog.Logger
 }
 
 // invitations lets pipelines into meetings, as far as a record goes.
@@ -96,17 +103,21 @@ func Start(t testing.TB, cfg Config) *Server {
 	tables, err := natskv.Open(ctx, natskv.Config{Dir: t.TempDir()}, log)
 	must(t, err)
 	t.Cleanup(tables.Close)
-	s := &Server{Tables: tables, Keys: filepath.Join(t.TempDir(), "keys.json")}
+	s := &Server{Tables: tables, Keys: filepath.Join(t.TempDir(), "keys.json"), log: log}
 	must(t, os.WriteFile(s.Keys, []byte(`[{"accessKeyId":"`+AccessKeyID+`","secretAccessKey":"`+Secret+`"}]`), 0o600))
-	keys, err := access.Open(s.Keys, log)
+	s.keys, err = access.Open(s.Keys, log)
 	must(t, err)
 
 	s.Meetings, err = meeting.New(ctx, meeting.Config{}, tables, log)
 	must(t, err)
-	s.Channels, err = channel.New(ctx, channel.Config{StreamKeys: cfg.StreamKeys}, tables, log)
+	s.Channels, err = channel.New(ctx, channel.Config{StreamKeys: cfg.StreamKeys, Recording: cfg.Ahead}, tables, log)
 	must(t, err)
 	s.IngestAddr = startIngest(ctx, t, s.Channels, log)
-	s.Connectors, err = connector.New(ctx, connector.Config{Work: s.worker}, tables, invitations{s.Meetings}, log)
+	work := connector.Config{Work: s.worker}
+	if cfg.Ahead {
+		work.Capture, work.Concatenate = idle, idle
+	}
+	s.Connectors, err = connector.New(ctx, work, tables, invitations{s.Meetings}, log)
 	must(t, err)
 
 	var running []chan error
@@ -124,6 +135,21 @@ func Start(t testing.TB, cfg Config) *Server {
 		}
 	})
 
+	s.serve(t, cfg)
+	return s
+}
+
+// Also answers for the same services under another address, with APIs that
+// have settings of their own.
+func (s *Server) Also(t testing.TB, cfg Config) *Server {
+	t.Helper()
+	other := *s
+	other.serve(t, cfg)
+	return &other
+}
+
+func (s *Server) serve(t testing.TB, cfg Config) {
+	t.Helper()
 	http := httptest.NewUnstartedServer(nil)
 	s.URL = "http://" + http.Listener.Addr().String()
 	public, err := url.Parse(s.URL)
@@ -132,11 +158,10 @@ func Start(t testing.TB, cfg Config) *Server {
 		Account: Account, PublicURL: public, IngestEndpoint: cmp.Or(cfg.IngestEndpoint, IngestEndpoint), MediaAddress: MediaAddress,
 		BasePath: cfg.BasePath, TrustProxy: cfg.TrustProxy, Region: cfg.OnlyRegion, Now: cfg.Now,
 		Throttling: cmp.Or(cfg.Throttling, api.Unthrottled), Strict: true,
-	}, keys, s.Meetings, s.Connectors, s.Channels, log)
+	}, s.keys, s.Meetings, s.Connectors, s.Channels, s.log)
 	http.Config.Handler = s.API
 	http.Start()
 	t.Cleanup(http.Close)
-	return s
 }
 
 // AWS configures the AWS SDK for the server.

@@ -46,6 +46,13 @@ func (s *Server) worker(ctx context.Context, p connector.Pipeline, _ connector.I
 	}
 }
 
+// idle stands in for workers of kinds that there are none of yet.
+func idle(ctx context.Context, _ connector.Pipeline, _ connector.Invitation, report func(connector.Report)) error {
+	report(connector.Live)
+	<-ctx.Done()
+	return nil
+}
+
 func publish(ctx context.Context, sink, ingestAddr string, live func()) error {
 	u, err := rtmpsink.ParseURL(sink)
 	if err != nil {
