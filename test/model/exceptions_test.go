@@ -45,3 +45,24 @@ var exceptions = []exception{
 		"an example in AWS's guide has it here, one level above its place in the model",
 	},
 }
+
+// boundExceptions are differences from the aws command's models, which are
+// older.
+var boundExceptions = []exception{
+	{
+		"", "ivs *Resource input resourceArn", "takes",
+		"the model's pattern has room for one letter where the resource's type stands; it is a slip",
+	},
+	{
+		"", "ivs *RecordingConfiguration input arn", "min",
+		"the model's pattern takes no empty text either",
+	},
+	{
+		"", "ivs CreateRecordingConfiguration input thumbnailConfiguration.targetIntervalSeconds", "min",
+		"it was 5 and is 1 now",
+	},
+	{
+		"", "pipelines * input Tag*", "max",
+		"it was 50 and is 200 now",
+	},
+}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,7 +117,7 @@ func (d difference) String() string {
 		if value == "" {
 			return "nothing"
 		}
-		return strconv.Quote(value)
+		return fmt.Sprintf("%.300q", value)
 	}
 	return d.about + ": " + d.aspect + ": got " + say(d.ours) + ", want " + say(d.theirs)
 }
