@@ -17,6 +17,7 @@ import (
 
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/channel/ingest"
+	"belfry.live/belfry/internal/channel/playback"
 	"belfry.live/belfry/internal/connector"
 	"belfry.live/belfry/internal/meeting"
 	"belfry.live/belfry/internal/meeting/turn"
@@ -36,6 +37,7 @@ type metricsSources struct {
 	}
 	channels interface{ Stats() channel.Stats }
 	ingest   interface{ Stats() ingest.Stats }
+	playback interface{ Stats() playback.Stats }
 	relay    interface{ Stats() turn.Stats }
 	events   interface{ count(w metricWriter) }
 }
@@ -112,6 +114,7 @@ func (e *exporter) Collect(out chan<- prometheus.Metric) {
 	w.meetings(e.from.meetings.Metrics(ctx))
 	w.turn(e.from.relay.Stats())
 	w.channels(e.from.channels.Stats(), e.from.ingest.Stats())
+	w.playback(e.from.playback.Stats())
 	e.from.events.count(w)
 	for status, n := range e.from.connectors.Count() {
 		w.gauge("pipelines", "Media pipelines by status.", float64(n), "status", string(status))

@@ -5,6 +5,7 @@ import (
 
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/channel/ingest"
+	"belfry.live/belfry/internal/channel/playback"
 	"belfry.live/belfry/internal/meeting"
 	"belfry.live/belfry/internal/meeting/telemetry"
 	"belfry.live/belfry/internal/meeting/turn"
@@ -133,6 +134,23 @@ func (w metricWriter) turn(s turn.Stats) {
 	w.count("turn_refused", "TURN requests refused.", float64(s.Quota), "reason", "quota")
 	for why, n := range s.Dropped {
 		w.count("turn_dropped", "TURN messages and data not used.", float64(n), "reason", why)
+	}
+}
+
+func (w metricWriter) playback(p playback.Stats) {
+	for _, refused := range []struct {
+		reason string
+		n      int64
+	}{
+		{"token", p.Token},
+		{"token_used", p.Used},
+		{"session", p.Session},
+		{"revoked", p.Revoked},
+		{"origin", p.Origin},
+		{"resolution", p.Resolution},
+		{"busy", p.Busy},
+	} {
+		w.count("playback_refused", "Requests of viewers that were not let in.", float64(refused.n), "reason", refused.reason)
 	}
 }
 

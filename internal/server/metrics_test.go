@@ -11,6 +11,7 @@ import (
 
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/channel/ingest"
+	"belfry.live/belfry/internal/channel/playback"
 	"belfry.live/belfry/internal/connector"
 	"belfry.live/belfry/internal/meeting"
 	"belfry.live/belfry/internal/meeting/turn"
@@ -49,7 +50,7 @@ func metricsServer(t *testing.T, token string) (*httptest.Server, *meeting.Servi
 	if err != nil {
 		t.Fatal(err)
 	}
-	from := metricsSources{meetings, connectors, channels, ingest.New(ingest.Config{}, channels, log), noRelay{}, noEvents{}}
+	from := metricsSources{meetings, connectors, channels, ingest.New(ingest.Config{}, channels, log), playback.New(playback.Config{}, channels, log), noRelay{}, noEvents{}}
 	s := httptest.NewServer(newMetrics(from, token, log))
 	t.Cleanup(s.Close)
 	return s, meetings
@@ -73,7 +74,7 @@ func TestMetricsAreWritten(t *testing.T) {
 		"\nbelfry_meetings 1\n", "\nbelfry_attendees{kind=\"audience\"} 0\n", "\nbelfry_refusals_total{reason=\"token\"} 0\n",
 		"\nbelfry_turn_dropped_total{reason=\"late\"} 2\n", "\nbelfry_pipelines{status=\"InProgress\"} 0\n",
 		"\nbelfry_ingest_sessions{state=\"waiting\"} 0\n", "\nprocess_resident_memory_bytes ", "\ngo_goroutines ",
-		"\n# TYPE belfry_joins_total counter\n",
+		"\n# TYPE belfry_joins_total counter\n", "\nbelfry_playback_refused_total{reason=\"session\"} 0\n",
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("got no %q in\n%s", want, text)

@@ -151,6 +151,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	}
 	var ready atomic.Bool
 	desk := ingest.New(ingest.Config{}, channels, log)
+	viewers := playback.New(playback.Config{}, channels, log)
 	awsAPI := api.New(api.Config{
 		Account: cfg.Account, PublicURL: public, IngestEndpoint: ingestHost, MediaAddress: transport.Addr().String(),
 		BasePath: cfg.API.BasePath, TrustProxy: cfg.API.TrustProxy, Region: onlyRegion(cfg),
@@ -165,8 +166,8 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		api:      awsAPI,
 		events:   tellers.clients,
 		meeting:  meetings.Handler(),
-		metrics:  newMetrics(metricsSources{meetings, connectors, channels, desk, relay, tellers}, cfg.Metrics.Token, log),
-		playback: playback.New(playback.Config{}, channels, log),
+		metrics:  newMetrics(metricsSources{meetings, connectors, channels, desk, viewers, relay, tellers}, cfg.Metrics.Token, log),
+		playback: viewers,
 		site:     application,
 		web:      web.Handler(),
 		ready:    ready.Load,

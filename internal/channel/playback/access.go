@@ -160,7 +160,8 @@ type refusal struct {
 }
 
 // forbid answers that the viewer may not have what it asks for.
-func forbid(w http.ResponseWriter, t target, why error) {
+func (h *Handler) forbid(w http.ResponseWriter, t target, why error) {
+	h.counted.of(why).Add(1)
 	if errors.Is(why, errOriginRequired) {
 		refuse(w, http.StatusForbidden, why.Error())
 		return

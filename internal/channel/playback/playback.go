@@ -65,6 +65,7 @@ type Handler struct {
 	// checking has an element for every signature that is being checked. That
 	// costs a millisecond of CPU, and strangers can ask for it.
 	checking chan struct{}
+	counted  counters
 }
 
 // New returns a Handler for the channels.
@@ -117,7 +118,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	v, err := h.admit(r, t, rules)
 	if err != nil {
-		forbid(w, t, err)
+		h.forbid(w, t, err)
 		return
 	}
 	b, ok := h.channels.BroadcastRun(t.id, t.run)
@@ -131,7 +132,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if limit := v.session.MaxResolution.Lines(); limit > 0 && rendition.Lines() > limit {
-		forbid(w, t, errTooManyLines)
+		h.forbid(w, t, errTooManyLines)
 		return
 	}
 	if t.file == "" {
@@ -148,11 +149,11 @@ const noChannel = "no such channel"
 func (h *Handler) serveMultivariant(w http.ResponseWriter, r *http.Request, t target, rules channel.Rules) {
 	token, v, err := h.begin(r, t, rules)
 	if errors.Is(err, errBusy) {
-		refuse(w, http.StatusServiceUnavailable, err.Error())
+		h.busy(w)
 		return
 	}
 	if err != nil {
-		forbid(w, t, err)
+		h.forbid(w, t, err)
 		return
 	}
 	b, ok := h.channels.Broadcast(t.id)
@@ -171,7 +172,7 @@ func (h *Handler) serveMultivariant(w http.ResponseWriter, r *http.Request, t ta
 	text := b.Multivariant(prefix, suffix, token.MaxResolution.Lines())
 	switch {
 	case text == nil && b.Multivariant("", "", 0) != nil:
-		forbid(w, t, errTooManyLines)
+		h.forbid(w, t, errTooManyLines)
 		return
 	case text == nil:
 		refuse(w, http.StatusNotFound, "the channel is offline")
@@ -180,7 +181,7 @@ func (h *Handler) serveMultivariant(w http.ResponseWriter, r *http.Request, t ta
 	if token.SingleUse != "" && r.Method == http.MethodGet { // HEAD hands no session out
 		switch err := h.channels.UseOnce(r.Context(), t.id, token.SingleUse); {
 		case errors.Is(err, channel.ErrUsed):
-			forbid(w, t, err)
+			h.forbid(w, t, err)
 			return
 		case err != nil:
 			h.log.Error("a viewer was turned away", "channel", t.id, "err", err)
@@ -213,7 +214,7 @@ func (h *Handler) servePlaylist(w http.ResponseWriter, r *http.Request, v view, 
 	}
 	ctx, done, ok := h.wait(r.Context())
 	if !ok {
-		refuse(w, http.StatusServiceUnavailable, errBusy.Error())
+		h.busy(w)
 		return
 	}
 	text, err := rendition.Playlist(ctx, q)
@@ -262,7 +263,7 @@ func (h *Handler) serveMedia(w http.ResponseWriter, r *http.Request, v view, ren
 	case partFile:
 		ctx, done, ok := h.wait(r.Context())
 		if !ok {
-			refuse(w, http.StatusServiceUnavailable, errBusy.Error())
+			h.busy(w)
 			return
 		}
 		body = make([][]byte, 1)
@@ -320,6 +321,12 @@ func (h *Handler) send(w http.ResponseWriter, r *http.Request, contentType, keep
 			return // the viewer has gone or is too slow
 		}
 	}
+}
+
+// busy answers that too many requests wait.
+func (h *Handler) busy(w http.ResponseWriter) {
+	h.counted.busy.Add(1)
+	refuse(w, http.StatusServiceUnavailable, errBusy.Error())
 }
 
 func refuse(w http.ResponseWriter, status int, text string) {

@@ -43,6 +43,7 @@ const (
 type site struct {
 	t       *testing.T
 	service *channel.Service
+	handler *playback.Handler
 	server  *httptest.Server
 	channel channel.Channel
 	key     channel.StreamKey
@@ -70,7 +71,8 @@ func newSite(t *testing.T, cfg playback.Config) *site {
 	if s.channel, s.key, err = s.service.Create(t.Context(), channel.Spec{Account: account, Region: "us-east-1"}); err != nil {
 		t.Fatal(err)
 	}
-	s.server = httptest.NewServer(playback.New(cfg, s.service, log))
+	s.handler = playback.New(cfg, s.service, log)
+	s.server = httptest.NewServer(s.handler)
 	t.Cleanup(s.server.Close)
 	return s
 }

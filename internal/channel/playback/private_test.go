@@ -227,6 +227,9 @@ func TestPrivateChannel(t *testing.T) {
 	for name, u := range good {
 		p.forbidden(name+" after two days", u, nil)
 	}
+	if n := p.handler.Stats(); n.Token != 2*8 || n.Session != int64(2*(6*len(good)+3)) {
+		t.Errorf("got %+v, want 16 for tokens and %d for sessions", n, 2*(6*len(good)+3)) // forbidden asks twice
+	}
 }
 
 // TestPrivateSessionIsOfOneChannel takes a session to another private channel.
