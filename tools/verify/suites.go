@@ -9,13 +9,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // endToEndFolders have tests of the whole binary, which take the machine for
@@ -178,45 +176,6 @@ func browser(ctx context.Context, t *tally) error {
 		}
 	}
 	return errors.Join(lines.Err(), cmd.Wait())
-}
-
-// fuzzFor runs every fuzz test of the project, one after another.
-func fuzzFor(d time.Duration) func(context.Context, *tally) error {
-	return func(ctx context.Context, t *tally) error {
-		list, err := output(ctx, "go", "test", "-list", "^Fuzz", "-json", "./...")
-		if err != nil {
-			return err
-		}
-		for line := range strings.Lines(list) {
-			var e struct{ Action, Package, Output string }
-			name := ""
-			if json.Unmarshal([]byte(line), &e) == nil && e.Action == "output" {
-				name = strings.TrimSpace(e.Output)
-			}
-			if !strings.HasPrefix(name, "Fuzz") {
-				continue
-			}
-			out, err := output(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+name+"$", "-fuzztime", d.String(), "-fuzzminimizetime", "10x", e.Package)
-			if err != nil && !ranOut(out) {
-				t.failed++
-				t.trouble = append(t.trouble, e.Package+" "+name)
-				fmt.Print(out)
-				continue
-			}
-			t.passed++
-			fmt.Printf("   ok   %s %s\n", path.Base(e.Package), name)
-		}
-		return nil
-	}
-}
-
-// ranOut recognizes a run that found nothing, and failed only because its time
-// was over while a worker was busy: go.dev/issue/75804, mended in Go 1.27. A
-// finding has its input or its stack in the output.
-func ranOut(out string) bool {
-	_, why, failed := strings.Cut(out, "--- FAIL: ")
-	_, why, _ = strings.Cut(why, "\n") // after the test's name and time
-	return failed && strings.HasPrefix(why, "    context deadline exceeded\nFAIL\n") && !strings.Contains(out, "Failing input")
 }
 
 func command(ctx context.Context, dir, name string, args ...string) error {
