@@ -3,13 +3,17 @@ package api_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/chimesdkmeetings"
 	"github.com/aws/aws-sdk-go-v2/service/ivs"
+	ivstypes "github.com/aws/aws-sdk-go-v2/service/ivs/types"
+	"github.com/aws/smithy-go"
 	"github.com/google/uuid"
 
 	"belfry.live/belfry/internal/api"
@@ -106,6 +110,23 @@ func TestThrottling(t *testing.T) {
 		if res == nil || res.Header.Get("X-Amzn-ErrorType") != c.kind || res.Header.Get("Retry-After") != "1" {
 			t.Errorf("%s: got %+v, want %s with Retry-After 1", c.target, res, c.kind)
 		}
+	}
+}
+
+// The Go client has no text for the errors of IVS that it knows, but in a field
+// of their own; it has one for all others.
+func TestMessagesOfIVS(t *testing.T) {
+	s, c := start(t)
+	_, err := c.channels.GetChannel(t.Context(), &ivs.GetChannelInput{Arn: aws.String("x")})
+	known := as[*ivstypes.ValidationException](t, err)
+	if aws.ToString(known.ExceptionMessage) == "" || known.ErrorMessage() != "" {
+		t.Errorf("got %q and ErrorMessage %q, want a text and none: docs/api.md says so", aws.ToString(known.ExceptionMessage), known.ErrorMessage())
+	}
+	cfg := s.AWS()
+	cfg.Credentials = credentials.NewStaticCredentialsProvider(apiserver.AccessKeyID, "another secret", "")
+	_, err = newClients(cfg).channels.GetChannel(t.Context(), &ivs.GetChannelInput{Arn: aws.String("x")})
+	if other := as[*smithy.GenericAPIError](t, err); !strings.Contains(other.ErrorMessage(), "signature") {
+		t.Errorf("got %q, want ErrorMessage to speak of the signature", other.ErrorMessage())
 	}
 }
 
