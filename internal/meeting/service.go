@@ -175,18 +175,17 @@ func (s *Service) CreateWith(ctx context.Context, spec Spec, first []Newcomer) (
 	if _, err := timesOf(spec.Tags); err != nil {
 		return Meeting{}, nil, false, err
 	}
-	m, admitted, isNew, err = s.make(ctx, spec, first)
+	rec, admitted, isNew, err := s.make(ctx, spec, first)
 	if err != nil {
 		return Meeting{}, nil, false, err
 	}
+	m = rec.Meeting
 	if !isNew {
 		return m, nil, false, s.history.Settle(ctx, string(m.ID))
 	}
 	events := []Event{happened(Started, m, Attendee{})}
-	for _, a := range admitted {
-		if a.Err == nil {
-			events = append(events, happened(AttendeeAdded, m, a.Attendee))
-		}
+	for _, a := range rec.Attendees {
+		events = append(events, happened(AttendeeAdded, m, a))
 	}
 	if err := s.history.Put(ctx, string(m.ID), events...); err != nil {
 		// Nobody will ever know of m.
@@ -199,7 +198,7 @@ func (s *Service) CreateWith(ctx context.Context, spec Spec, first []Newcomer) (
 }
 
 // make writes a new meeting's record, or finds the one of the token.
-func (s *Service) make(ctx context.Context, spec Spec, first []Newcomer) (m Meeting, admitted []Admission, isNew bool, err error) {
+func (s *Service) make(ctx context.Context, spec Spec, first []Newcomer) (rec record, admitted []Admission, isNew bool, err error) {
 	if spec.RequestToken != "" {
 		// Whoever comes later with the same token finds what is made here.
 		turn := &s.creating[maphash.String(tokenSeed, tokenWord(spec))%uint64(len(s.creating))]
@@ -207,23 +206,23 @@ func (s *Service) make(ctx context.Context, spec Spec, first []Newcomer) (m Meet
 		defer turn.Unlock()
 	}
 	if m, ok := s.records.holder(spec); ok {
-		return m, nil, false, nil
+		return record{Meeting: m}, nil, false, nil
 	}
 	if spec.PrimaryID != "" {
 		if err := s.checkPrimary(ctx, spec.PrimaryID); err != nil {
-			return Meeting{}, nil, false, err
+			return record{}, nil, false, err
 		}
 	}
-	rec := record{Meeting: Meeting{ID: ID(uuid.NewString()), Created: time.Now().UTC(), Spec: spec}}
+	rec = record{Meeting: Meeting{ID: ID(uuid.NewString()), Created: time.Now().UTC(), Spec: spec}}
 	admitted, _ = s.admitAll(&rec, first)
 	if err := s.beginLife(rec.Meeting); err != nil {
-		return Meeting{}, nil, false, err
+		return record{}, nil, false, err
 	}
 	if err := s.records.create(ctx, rec); err != nil {
 		s.endLife(rec.Meeting.ID)
-		return Meeting{}, nil, false, err
+		return record{}, nil, false, err
 	}
-	return rec.Meeting, admitted, true, nil
+	return rec, admitted, true, nil
 }
 
 // tokenSeed spreads tokens over the locks.
@@ -252,31 +251,29 @@ func (s *Service) End(ctx context.Context, id ID) error {
 		r.endReplica(id)
 	}
 	for _, replica := range replicas {
-		if err := s.End(ctx, replica); err != nil && !errors.Is(err, ErrNotFound) {
-			return err
+		if e := s.End(ctx, replica); e != nil && !errors.Is(e, ErrNotFound) {
+			err = errors.Join(err, e)
 		}
 	}
 	if gone {
 		return err
 	}
 	s.log.Info("meeting ended", "meeting", id)
-	s.setEnding(id, true)
-	if err := s.history.Put(ctx, string(id), happened(Ended, rec.Meeting, Attendee{})); err != nil {
-		return err
+	if e := s.history.Put(ctx, string(id), happened(Ended, rec.Meeting, Attendee{})); e != nil {
+		s.setEnding(id, true) // the box writes it when it can
+		return errors.Join(err, e)
 	}
-	return s.bury(ctx, id)
+	return errors.Join(err, s.bury(ctx, id))
 }
 
 // bury forgets a meeting whose end is written down.
 func (s *Service) bury(ctx context.Context, id ID) error {
-	if err := s.history.Settle(ctx, string(id)); err != nil {
-		return err
+	err := s.history.Settle(ctx, string(id))
+	if err == nil {
+		err = s.records.remove(ctx, id)
 	}
-	if err := s.records.remove(ctx, id); err != nil {
-		return err
-	}
-	s.setEnding(id, false)
-	return nil
+	s.setEnding(id, err != nil)
+	return err
 }
 
 // MaxTags is how many tags a meeting may have.
