@@ -15,8 +15,8 @@ import (
 
 const (
 	concurrency = 8
-	// maxLanes is how many resources may have events to deliver. At this many
-	// the journal is not read on until one of them has none.
+	// maxLanes is how many resources of one webhook may have events to deliver.
+	// At this many the journal is not read on until one of them has none.
 	maxLanes  = 10_000
 	saveEvery = time.Second
 	readAgain = time.Second // after the journal could not be read
@@ -31,6 +31,7 @@ type delivery struct {
 	// Fixed by New.
 	hook    Webhook
 	name    string
+	most    int    // lanes at once
 	id      string // begins the keys of its state
 	key     []byte // signs
 	cfg     Config
@@ -107,7 +108,7 @@ func (d *delivery) run(ctx context.Context) {
 			wake.Reset(time.Until(d.resting[0].due))
 		}
 		in := records
-		if len(d.lanes) >= maxLanes {
+		if len(d.lanes) >= d.most {
 			in = nil
 		}
 		select {

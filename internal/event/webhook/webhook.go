@@ -85,7 +85,7 @@ func New(cfg Config, journal Journal, table store.Table, log *slog.Logger) (*Del
 			return nil, fmt.Errorf("webhook %s: want an http or https URL", name)
 		}
 		all.list = append(all.list, &delivery{
-			hook: w, name: name, id: w.id(), key: key, cfg: cfg, journal: journal, table: table,
+			hook: w, name: name, most: maxLanes, id: w.id(), key: key, cfg: cfg, journal: journal, table: table,
 			client: newClient(cfg), log: log.With("webhook", name),
 			lanes: map[string]*lane{}, entries: map[string]uint64{},
 			stats: Stats{Webhook: name, Failed: map[string]uint64{}},
