@@ -654,8 +654,37 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
+// FuzzPrivate asks a private channel for anything, without a token or a session
+// that it made: it gives nothing.
+func FuzzPrivate(f *testing.F) {
+	name := playback.Name("us-east-1", account, "abcdefghijkl")
+	session := strings.Repeat("AAAA", 15)
+	for _, path := range []string{name + ".m3u8", name + "/run/video.m3u8", name + "/run/~" + session + "/video.m3u8", name + "/run/~" + session + "/video/1.2.m4s", name + "/run/audio/init0.mp4", name + "/~" + session + "/run/video.m3u8"} {
+		f.Add(path, "s=0123456789abcdef", "https://town.example")
+	}
+	f.Add(name+".m3u8", "token=eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.", "")
+	service, broadcast := fuzzChannels(f)
+	only := service.(onlyChannel)
+	only.rules.Authorized, only.rules.Origins = true, "https://town.example"
+	h := playback.New(playback.Config{MaxWait: time.Millisecond}, only, slog.New(slog.DiscardHandler))
+	f.Fuzz(func(t *testing.T, path, query, origin string) {
+		path = strings.ReplaceAll(path, "run", broadcast)
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.URL = &url.URL{Path: playback.Root + path, RawQuery: query}
+		r.Header.Set("Origin", origin)
+		h.ServeHTTP(w, r)
+		if w.Code != 403 && w.Code != 404 {
+			t.Errorf("%q, %q: got status %d", path, query, w.Code)
+		}
+	})
+}
+
 // onlyChannel is one channel with one broadcast.
-type onlyChannel struct{ b *channel.Broadcast }
+type onlyChannel struct {
+	b     *channel.Broadcast
+	rules channel.Rules
+}
 
 func (c onlyChannel) Broadcast(id channel.ID) (*channel.Broadcast, bool) {
 	return c.b, id == c.b.Channel
@@ -666,7 +695,7 @@ func (c onlyChannel) BroadcastRun(id channel.ID, run string) (*channel.Broadcast
 }
 
 func (c onlyChannel) Rules(id channel.ID) (channel.Rules, bool) {
-	return channel.Rules{Owner: channel.Owner{Account: account, Region: "us-east-1"}}, id == c.b.Channel
+	return c.rules, id == c.b.Channel
 }
 
 func (onlyChannel) PlaybackKeys(channel.Owner) []ticket.PublicKey { return nil }
@@ -685,7 +714,7 @@ func fuzzChannels(f *testing.F) (playback.Channels, string) {
 			f.Fatal(err)
 		}
 	}
-	return onlyChannel{b}, b.Run
+	return onlyChannel{b, channel.Rules{Owner: channel.Owner{Account: account, Region: b.Region}}}, b.Run
 }
 
 // clocked gives samples the time of their arrival.

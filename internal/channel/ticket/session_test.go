@@ -107,15 +107,37 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
+// FuzzSession seals whatever a token may say and opens it again, whole and with
+// something else in its place.
 func FuzzSession(f *testing.F) {
-	sealer := NewSealer()
-	for _, c := range sessionCases[:5] {
-		f.Add(sealer.Seal("channel", "run", NewSession(c.token, now)))
+	for i, c := range sessionCases {
+		f.Add(c.token.ViewerID, c.token.Version, string(c.token.Origins), c.token.Strict, byte(c.token.MaxResolution), i*7, "Ab")
 	}
-	f.Add("")
-	f.Fuzz(func(t *testing.T, text string) {
-		if s, ok := sealer.Open("channel", "run", text, now); ok && s.MaxResolution > FullHD {
-			t.Errorf("%q: got %+v", text, s)
+	f.Fuzz(func(t *testing.T, viewer string, version int64, origins string, strict bool, resolution byte, at int, other string) {
+		sealer := NewSealer()
+		want := NewSession(Token{
+			ViewerID: viewer, Version: version, Origins: Origins(origins), Strict: strict, MaxResolution: Resolution(resolution % byte(len(resolutions))),
+		}, now)
+		text := sealer.Seal("channel", "run", want)
+		got, ok := sealer.Open("channel", "run", text, now)
+		if !ok {
+			if len(text) <= maxSession {
+				t.Errorf("%+v was not taken", want)
+			}
+			return
+		}
+		want.Name, want.Began = got.Name, got.Began
+		if got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		at = min(max(at, 0), len(text))
+		for _, forged := range []string{text[:at] + other + text[min(at+len(other), len(text)):], text[:at] + other + text[at:], text[:at], other} {
+			if forged == text {
+				continue
+			}
+			if _, ok := sealer.Open("channel", "run", forged, now); ok {
+				t.Errorf("%q was taken, it is none: %q is", forged, text)
+			}
 		}
 	})
 }
