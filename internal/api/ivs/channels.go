@@ -165,7 +165,11 @@ func (s *service) listChannels(_ context.Context, c restjson.Caller, in listChan
 	if n := len(filters) - len(slices.DeleteFunc(slices.Clone(filters), func(f string) bool { return f != "" })); n > 1 {
 		return listChannelsOutput{}, restjson.Errorf(http.StatusConflict, conflict, "at most one filter may be given, got %d", n)
 	}
+	all := !slices.ContainsFunc(filters, func(f string) bool { return f != "" })
 	wanted := func(ch channel.Channel) bool {
+		if all {
+			return true
+		}
 		has := summary(ch)
 		for i, value := range []string{has.Name, has.RecordingConfigurationARN, has.PlaybackRestrictionPolicyARN, has.AdConfigurationARN} {
 			if filters[i] != "" && filters[i] != value {

@@ -117,7 +117,7 @@ func owner(c restjson.Caller) channel.Owner {
 
 // arn names one of the service's resources.
 func arn(o channel.Owner, kind, id string) string {
-	return fmt.Sprintf("arn:aws:ivs:%s:%s:%s/%s", o.Region, o.Account, kind, id)
+	return "arn:aws:ivs:" + o.Region + ":" + o.Account + ":" + kind + "/" + id
 }
 
 // arnIfAny is "" for no resource.

@@ -80,6 +80,9 @@ func Page[T any](c Caller, list string, after func(position string) iter.Seq2[st
 		if len(page) == size {
 			return page, c.pages.seal(list, position), nil
 		}
+		if page == nil {
+			page = make([]T, 0, size)
+		}
 		if len(at) > maxPosition {
 			panic("restjson: a position in " + list + " that no token has room for")
 		}
