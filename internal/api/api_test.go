@@ -73,11 +73,18 @@ func TestClockSkew(t *testing.T) {
 
 func TestUnsigned(t *testing.T) {
 	s, _ := start(t)
+	credential := "Credential=" + apiserver.AccessKeyID + "/20260304/us-east-1/ivs/aws4_request"
+	signature := strings.Repeat("0", 64)
 	for _, v := range []struct{ target, header, kind, says string }{
 		{"/meetings", "", "MissingAuthenticationTokenException", "Missing Authentication Token"},
 		{"/CreateChannel", "", "MissingAuthenticationTokenException", "Missing Authentication Token"},
 		{"/meetings", "Basic abc", "IncompleteSignatureException", "AWS4-HMAC-SHA256"},
-		{"/CreateChannel", "AWS4-HMAC-SHA256 Credential=x", "IncompleteSignatureException", "Credential"},
+		{"/CreateChannel", "AWS4-HMAC-SHA256 Credential=x", "IncompleteSignatureException", "Credential in the Authorization header is malformed"},
+		{"/CreateChannel", "AWS4-HMAC-SHA256 SignedHeaders=host, Signature=0", "IncompleteSignatureException", "has no Credential"},
+		{"/CreateChannel", "AWS4-HMAC-SHA256 " + credential + ", Signature=0", "IncompleteSignatureException", "has no SignedHeaders"},
+		{"/CreateChannel", "AWS4-HMAC-SHA256 " + credential + ", SignedHeaders=host", "IncompleteSignatureException", "has no Signature"},
+		{"/CreateChannel", "AWS4-HMAC-SHA256 " + credential + ", SignedHeaders=x-amz-date, Signature=" + signature, "IncompleteSignatureException", "host is not signed"},
+		{"/CreateChannel", "AWS4-HMAC-SHA256 " + credential + ", SignedHeaders=host, Signature=" + signature, "IncompleteSignatureException", "x-amz-date is not signed"},
 	} {
 		res, body := send(t, s, "chime", http.MethodPost, v.target, "{}", func(r *http.Request) {
 			r.Header.Del("Authorization")
