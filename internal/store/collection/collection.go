@@ -10,6 +10,7 @@
 package collection
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -51,10 +52,11 @@ type Collection[T any] struct {
 	turns turns
 	state atomic.Pointer[state[T]] // what readers see; never changed, only replaced
 
-	mu     sync.Mutex        // guards what follows; taken before that of turns
-	latest state[T]          // what state was copied from
-	graves map[string]uint64 // what is known of removed keys: changes up to this revision are old
-	seen   uint64            // changes up to this revision will not be told any more
+	mu     sync.Mutex           // guards what follows; taken before that of turns
+	latest state[T]             // what state was copied from
+	graves map[string]uint64    // what is known of removed keys: changes up to this revision are old
+	under  map[string]*write[T] // what is being written, by key
+	seen   uint64               // changes up to this revision will not be told any more
 }
 
 // A state is all records, and the index: the words, each with its record's
@@ -71,6 +73,12 @@ type entry[T any] struct {
 	revision uint64
 }
 
+// A write is a value that is on its way to the table.
+type write[T any] struct {
+	value   T
+	encoded []byte
+}
+
 // Open reads all of the table. Other writers' changes come in while Run runs.
 func Open[T any](ctx context.Context, table store.Table, cfg Config[T]) (*Collection[T], error) {
 	if cfg.Log == nil {
@@ -82,6 +90,7 @@ func Open[T any](ctx context.Context, table store.Table, cfg Config[T]) (*Collec
 		turns:  turns{taken: map[string]*turn{}},
 		latest: state[T]{new(btree.Map[string, *entry[T]]), new(btree.Map[string, *entry[T]])},
 		graves: map[string]uint64{},
+		under:  map[string]*write[T]{},
 	}
 	records, err := table.List(ctx, "")
 	if err != nil {
@@ -160,9 +169,9 @@ func (c *Collection[T]) Create(ctx context.Context, key string, value T) error {
 		return err
 	}
 	defer done()
-	encoded, err := json.Marshal(value)
+	encoded, err := c.encode(key, value)
 	if err != nil {
-		return fmt.Errorf("write record %s: %w", key, err)
+		return err
 	}
 	revision, err := c.table.Create(ctx, key, encoded)
 	if errors.Is(err, store.ErrExists) {
@@ -197,9 +206,9 @@ func (c *Collection[T]) Update(ctx context.Context, key string, change func(*T) 
 		if err := change(&value); err != nil {
 			return none, err
 		}
-		encoded, err := json.Marshal(value)
+		encoded, err := c.encode(key, value)
 		if err != nil {
-			return none, fmt.Errorf("write record %s: %w", key, err)
+			return none, err
 		}
 		revision, err := c.table.Update(ctx, key, encoded, e.revision)
 		if err == nil {
@@ -251,11 +260,27 @@ func (c *Collection[T]) take(ctx context.Context, key string) (done func(), err 
 		return nil, err
 	}
 	return func() {
+		c.mu.Lock()
+		delete(c.under, key)
+		c.mu.Unlock()
 		pass()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.tidy(key)
 	}, nil
+}
+
+// encode encodes what is about to be written. The table may tell of it before
+// it answers: told need not decode it then.
+func (c *Collection[T]) encode(key string, value T) ([]byte, error) {
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("write record %s: %w", key, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.under[key] = &write[T]{value, encoded}
+	return encoded, nil
 }
 
 func (c *Collection[T]) copied(e *entry[T]) (T, error) {
@@ -363,9 +388,14 @@ func (c *Collection[T]) lastSeen() uint64 {
 func (c *Collection[T]) told(change store.Change) {
 	c.mu.Lock()
 	old := c.isOld(change.Key, change.Revision)
+	ours := c.under[change.Key]
 	c.mu.Unlock()
 	var e *entry[T]
-	if !old && !change.Removed { // our own changes need not be decoded
+	switch {
+	case old || change.Removed:
+	case ours != nil && bytes.Equal(ours.encoded, change.Value):
+		e = &entry[T]{change.Key, ours.value, change.Revision}
+	default:
 		var err error
 		if e, err = c.decode(change.Record); err != nil {
 			c.cfg.Log.Error("what another writer changed is not seen here", "err", err)
