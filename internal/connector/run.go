@@ -229,35 +229,49 @@ func (s *Service) forget(ctx context.Context, p Pipeline) error {
 			return err
 		}
 	}
-	if err := s.record(ctx, p, Deleted); err != nil {
+	if err := s.tellDeleted(ctx, p); err != nil {
 		return err
 	}
 	if _, err := s.pipelines.Delete(ctx, string(p.ID), nil); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
+	s.mu.Lock()
+	delete(s.told, p.ID)
+	s.mu.Unlock()
 	if p.Kind == Capture {
 		s.startWaiting(ctx, p.ID)
 	}
 	return nil
 }
 
-// sweepEvery is how often failed pipelines are looked at.
-const sweepEvery = time.Minute
+// tellDeleted tells once that the pipeline is gone, however often it is tried:
+// what could not be written is in the box.
+func (s *Service) tellDeleted(ctx context.Context, p Pipeline) error {
+	s.mu.Lock()
+	told := s.told[p.ID]
+	s.told[p.ID] = true
+	s.mu.Unlock()
+	if told {
+		return s.events.Settle(ctx, string(p.ID))
+	}
+	return s.record(ctx, p, Deleted)
+}
 
-// sweep removes pipelines that failed, once their meeting has ended: nobody
-// else does.
+// sweepEvery is how often pipelines are looked at that nobody runs.
+const sweepEvery = 30 * time.Second
+
+// sweep removes pipelines that failed, once their meeting has ended, and those
+// whose end could not be written down.
 func (s *Service) sweep(ctx context.Context) {
 	for {
-		for _, p := range s.pipelines.All("") {
-			if p.Status != Failed || p.Kind == Concatenation {
-				continue
-			}
-			if _, err := s.meetings.Find(ctx, p.Account, p.MeetingID); !errors.Is(err, ErrMeetingNotFound) {
+		for id, p := range s.pipelines.All("") {
+			if !s.isOver(ctx, p) || !s.enter(ID(id), func() {}) {
 				continue
 			}
 			if err := s.forget(ctx, p); err != nil && ctx.Err() == nil {
-				s.log.Error("a failed pipeline cannot be removed", "connector", p.ID, "err", err)
+				s.log.Error("a pipeline that is over cannot be removed", "connector", p.ID, "err", err)
 			}
+			s.leave(ID(id))
 		}
 		select {
 		case <-time.After(sweepEvery):
@@ -265,4 +279,13 @@ func (s *Service) sweep(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// isOver says whether nobody needs the pipeline any more.
+func (s *Service) isOver(ctx context.Context, p Pipeline) bool {
+	if p.Status != Failed || p.Kind == Concatenation {
+		return p.Status == Stopping
+	}
+	_, err := s.meetings.Find(ctx, p.Account, p.MeetingID)
+	return errors.Is(err, ErrMeetingNotFound)
 }

@@ -74,6 +74,7 @@ type Service struct {
 
 	mu    sync.Mutex
 	stops map[ID]context.CancelFunc // of those that run; guarded by mu
+	told  map[ID]bool               // that they are gone, and are not yet; guarded by mu
 }
 
 // New reads the pipelines of before, and writes down what a crash kept from
@@ -86,7 +87,7 @@ func New(ctx context.Context, cfg Config, tables store.Tables, meetings Meetings
 	s := &Service{
 		cfg: cfg, meetings: meetings, log: log,
 		events: outbox.New(cfg.Record, 0, log),
-		start:  make(chan ID), stops: map[ID]context.CancelFunc{},
+		start:  make(chan ID), stops: map[ID]context.CancelFunc{}, told: map[ID]bool{},
 	}
 	var err error
 	if s.spent, err = tables.Table(ctx, "pipeline-tokens", store.TableConfig{TTL: tokenLife}); err != nil {

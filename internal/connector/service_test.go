@@ -50,6 +50,12 @@ func (m meetings) Invite(_ context.Context, _, id, name string) (connector.Invit
 
 func open(t *testing.T, tables *natskv.Store, m meetings, log *slog.Logger) *house {
 	t.Helper()
+	return openWith(t, tables, m, log, connector.Config{MaxPipelines: 2})
+}
+
+// openWith has all the service's kinds of pipelines.
+func openWith(t *testing.T, tables *natskv.Store, m meetings, log *slog.Logger, cfg connector.Config) *house {
+	t.Helper()
 	h := &house{runs: make(chan run)}
 	work := func(ctx context.Context, p connector.Pipeline, as connector.Invitation, report func(connector.Report)) error {
 		r := run{p, as, report, make(chan error, 1), ctx.Done()}
@@ -65,8 +71,12 @@ func open(t *testing.T, tables *natskv.Store, m meetings, log *slog.Logger) *hou
 			return nil
 		}
 	}
+	cfg.Work = work
+	if cfg.MaxPipelines != 2 {
+		cfg.Capture, cfg.Concatenate = work, work
+	}
 	var err error
-	if h.Service, err = connector.New(t.Context(), connector.Config{Work: work, MaxPipelines: 2}, tables, m, log); err != nil {
+	if h.Service, err = connector.New(t.Context(), cfg, tables, m, log); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
