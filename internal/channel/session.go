@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"belfry.live/belfry/internal/channel/ingest"
@@ -147,10 +146,4 @@ func (s *Session) over() bool {
 		return slices.ContainsFunc(s.Events, func(e Event) bool { return e.Name == name })
 	}
 	return ended(SessionEnded) && (s.Started.IsZero() || ended(StreamEnd))
-}
-
-// isStreamID tells whether s has a stream id's form.
-func isStreamID(s string) bool {
-	rest, ok := strings.CutPrefix(s, "st-")
-	return ok && len(rest) == 23 && strings.Trim(rest, alphanumeric) == ""
 }
