@@ -112,7 +112,9 @@ func (r *recorder) beat(now time.Time) {
 	}
 }
 
-// write makes changes of one channel: first the records, then the events.
+// write makes changes of one channel: first the records, then the events. What
+// an open session could not be told or written stays with it for the next time,
+// or the next beat; an error is about what is lost.
 func (r *recorder) write(ctx context.Context, changes []change) error {
 	var errs []error
 	var touched []*openSession
@@ -147,13 +149,15 @@ func (r *recorder) write(ctx context.Context, changes []change) error {
 			s.untold, s.dirty = append(s.untold, *c.event), true
 		default:
 			if err := r.mark(ctx, s, c.beat); err != nil {
-				errs = append(errs, err)
+				r.log.Warn("it is not written down that a stream session goes on", "stream", s.StreamID, "err", err)
 			}
 		}
 		touch(s)
 	}
 	for _, s := range touched {
-		errs = append(errs, r.save(ctx, s))
+		if err := r.save(ctx, s); err != nil {
+			r.log.Error("a stream session will be written later", "channel", s.Channel.ID, "stream", s.StreamID, "err", err)
+		}
 	}
 	return errors.Join(errs...)
 }

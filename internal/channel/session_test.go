@@ -277,6 +277,24 @@ func TestEventsWaitForTheJournal(t *testing.T) {
 		d.journal.mu.Unlock()
 		e.Close(true)
 		d.wantEvents("after the journal is back", SessionCreated, StreamStart, SessionEnded, StreamEnd)
+
+		// Also what happened last.
+		e = d.publish()
+		e.send(2 * time.Second)
+		d.journal.mu.Lock()
+		d.journal.fail = errors.New("full disk")
+		d.journal.mu.Unlock()
+		e.Close(true)
+		synctest.Wait()
+		d.journal.mu.Lock()
+		d.journal.fail = nil
+		d.journal.mu.Unlock()
+		time.Sleep(beatEvery)
+		one := []string{SessionCreated, StreamStart, SessionEnded, StreamEnd}
+		d.wantEvents("a beat later", append(one, one...)...)
+		if n := d.Stats().EventsDropped; n != 0 {
+			t.Errorf("got %d events dropped, want none", n)
+		}
 	})
 }
 

@@ -9,13 +9,15 @@ type Stats struct {
 	NoKeyFrame  int64 // pictures of these broadcasts before the first key frame
 	OutOfTime   int64 // samples of these whose timestamps belong nowhere
 	AudioTooOld int64 // sound of these that ran ahead of its timestamps
+
+	EventsDropped uint64 // that were not written down
 }
 
 // Stats counts the channels that are live and adds up what their broadcasts
 // could not use.
 func (s *Service) Stats() Stats {
 	now := time.Now()
-	var n Stats
+	n := Stats{EventsDropped: s.recorder.box.Dropped()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.lives {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-
-	"belfry.live/belfry/internal/store"
 )
 
 // Find returns the owner's channel, or ErrNotFound.
@@ -30,11 +28,25 @@ func (s *Service) After(o Owner, id ID) iter.Seq2[ID, Channel] {
 }
 
 // Update lets change alter what the owner's channel was made with, but for
-// whose it is and its tags. While the channel is live it returns ErrLive if that
-// concerns how media comes in or is packaged. It returns ErrNotFound,
-// ErrPolicyNotFound, ErrRecordingNotFound, or change's error, and then nothing
-// has changed.
+// whose it is and its tags; it may be called several times. While the channel
+// is live Update returns ErrLive if that concerns how media comes in or is
+// packaged. It returns ErrNotFound, ErrPolicyNotFound, ErrRecordingNotFound,
+// ErrChanged, or change's error, and then nothing has changed.
 func (s *Service) Update(ctx context.Context, o Owner, id ID, change func(*Spec) error) (Channel, error) {
+	for range updateTries {
+		ch, err := s.tryUpdate(ctx, o, id, change)
+		if !errors.Is(err, ErrChanged) {
+			return ch, err
+		}
+	}
+	return Channel{}, ErrChanged
+}
+
+// updateTries is how often a channel may name something else than when its
+// Update began.
+const updateTries = 5
+
+func (s *Service) tryUpdate(ctx context.Context, o Owner, id ID, change func(*Spec) error) (Channel, error) {
 	ch, err := s.Find(o, id)
 	if err != nil {
 		return Channel{}, err
@@ -62,11 +74,8 @@ func (s *Service) Update(ctx context.Context, o Owner, id ID, change func(*Spec)
 		}
 		return s.checkOff(id)
 	})
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return Channel{}, ErrNotFound
-	case err != nil:
-		return Channel{}, err
+	if err != nil {
+		return Channel{}, orNotFound(err, ErrNotFound)
 	}
 	s.refresh(r.Channel)
 	return r.Channel, nil

@@ -160,6 +160,7 @@ func (w metricWriter) channels(c channel.Stats, in ingest.Stats) {
 	w.gauge("broadcast_samples_unused", "Samples of these broadcasts that were not used.", float64(c.NoKeyFrame), "reason", "no_key_frame")
 	w.gauge("broadcast_samples_unused", "Samples of these broadcasts that were not used.", float64(c.OutOfTime), "reason", "out_of_time")
 	w.gauge("broadcast_samples_unused", "Samples of these broadcasts that were not used.", float64(c.AudioTooOld), "reason", "audio_ran_ahead")
+	w.count("events_unrecorded", "Events that were not written down.", float64(c.EventsDropped), "of", "channel")
 	w.gauge("ingest_sessions", "RTMP sessions.", float64(in.Publishing), "state", "publishing")
 	w.gauge("ingest_sessions", "RTMP sessions.", float64(in.Sessions-in.Publishing), "state", "waiting")
 	w.count("ingest_refused", "RTMP sessions refused.", float64(in.RefusedFull), "reason", "full")
