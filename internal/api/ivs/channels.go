@@ -13,12 +13,10 @@ import (
 )
 
 func (s *service) channelOperations() []restjson.Operation {
-	const (
-		noMultitrack = "multitrackInputConfiguration.enabled must be false"
-		noRecording  = "recordingConfigurationArn can name nothing, for recording is not available"
-	)
+	const gaps = "viewers get the source rendition alone, in fragmented MP4, whatever type and containerFormat say; " +
+		"multitrackInputConfiguration.enabled must be false; recordingConfigurationArn can name nothing, for recording is not available"
 	return []restjson.Operation{
-		gap(noMultitrack+"; "+noRecording, post(restjson.A, "CreateChannel",
+		gap(gaps, post(restjson.A, "CreateChannel",
 			append(settingMembers(), restjson.Optional("tags", tags)),
 			restjson.Do(s.createChannel), notFound, pending, quotaExceeded)),
 		post(restjson.A, "GetChannel", one("arn", "channel"), restjson.Do(s.getChannel), notFound),
@@ -30,7 +28,7 @@ func (s *service) channelOperations() []restjson.Operation {
 			restjson.Optional("filterByAdConfigurationArn", arnOrEmpty("ad-configuration")),
 		), restjson.Do(s.listChannels), conflict),
 		without(post(restjson.A, "DeleteChannel", one("arn", "channel"), restjson.Act(s.deleteChannel), notFound, pending, conflict)),
-		gap(noMultitrack+"; "+noRecording, post(restjson.B, "UpdateChannel",
+		gap(gaps, post(restjson.B, "UpdateChannel",
 			append(one("arn", "channel"), settingMembers()...),
 			restjson.Do(s.updateChannel), notFound, pending, conflict)),
 		post(restjson.B, "BatchGetChannel", []restjson.Member{restjson.Required("arns", restjson.List(arnOf("channel"), 1, 50))},
