@@ -12,7 +12,6 @@ import (
 // publisher, and of those who took over from it in time.
 type Broadcast struct {
 	Channel ID
-	Region  string
 	Run     string // names it in URLs, so that no cache mixes two
 	*packager.Packager
 	Audience

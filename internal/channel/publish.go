@@ -107,7 +107,7 @@ func (s *Service) admit(ch Channel, by ingest.Publisher, now time.Time) (*public
 func (s *Service) enter(l *live, p *publication) {
 	if l.broadcast == nil {
 		l.broadcast = &Broadcast{
-			Channel: l.channel.ID, Region: l.channel.Region, Run: strings.ToLower(randomID(12)),
+			Channel: l.channel.ID, Run: strings.ToLower(randomID(12)),
 			Packager: packager.New(s.cfg.Packager, s.log.With("channel", l.channel.ID)),
 		}
 	}

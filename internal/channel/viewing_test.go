@@ -113,7 +113,9 @@ func TestPlaybackKeyPairs(t *testing.T) {
 // TestPlaybackKeyQuota imports many keys at once: no more than allowed come
 // through, and of the same key one.
 func TestPlaybackKeyQuota(t *testing.T) {
-	s := newService(t, Config{}, new(storetest.Memory))
+	tables := openTables(t, t.TempDir()) // takes its time to write
+	defer tables.Close()
+	s := newService(t, Config{}, tables)
 	same := material(t, elliptic.P384())
 	var importing sync.WaitGroup
 	results := make(chan error, 16)
@@ -240,7 +242,9 @@ func TestRestrictionPolicies(t *testing.T) {
 // TestPolicyAndChannelRace makes channels that name a policy while it is
 // deleted: there is never a channel whose policy is gone.
 func TestPolicyAndChannelRace(t *testing.T) {
-	s := newService(t, Config{}, new(storetest.Memory))
+	tables := openTables(t, t.TempDir()) // takes its time to write
+	defer tables.Close()
+	s := newService(t, Config{}, tables)
 	for range 20 {
 		policy, err := s.CreateRestrictionPolicy(t.Context(), owner, RestrictionPolicySpec{})
 		if err != nil {

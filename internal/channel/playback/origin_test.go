@@ -7,6 +7,7 @@ import (
 
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/channel/packager/packagertest"
+	"belfry.live/belfry/internal/channel/playback"
 )
 
 const (
@@ -103,7 +104,7 @@ func TestOrigins(t *testing.T) {
 	events := packagertest.Encode(t, media+" -t 3 "+codecs)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			p := newPrivateSite(t, channel.Spec{})
+			p := newPrivateSite(t, playback.Config{})
 			policy, err := p.service.CreateRestrictionPolicy(t.Context(), owner, c.policy)
 			if err != nil {
 				t.Fatal(err)
@@ -154,7 +155,7 @@ func (p *privateSite) linksFrom(begin string, origins ...string) []string {
 
 // TestPolicyChanges changes a policy under viewers who are watching.
 func TestPolicyChanges(t *testing.T) {
-	p := newPrivateSite(t, channel.Spec{})
+	p := newPrivateSite(t, playback.Config{})
 	policy, err := p.service.CreateRestrictionPolicy(t.Context(), owner, channel.RestrictionPolicySpec{})
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +197,7 @@ func TestPolicyChanges(t *testing.T) {
 
 // TestChannelBecomesPrivate changes who may watch while there are viewers.
 func TestChannelBecomesPrivate(t *testing.T) {
-	p := newPrivateSite(t, channel.Spec{})
+	p := newPrivateSite(t, playback.Config{})
 	pub := p.publishAll(packagertest.Encode(t, media+" -t 3 "+codecs))
 	defer pub.Close(true)
 	authorize := func(yes bool) {

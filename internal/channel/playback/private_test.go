@@ -35,31 +35,37 @@ type privateSite struct {
 	late    atomic.Int64 // how far the server's clock is ahead
 }
 
-func newPrivateSite(t *testing.T, spec channel.Spec) *privateSite {
+func newPrivateSite(t *testing.T, cfg playback.Config) *privateSite {
 	t.Helper()
 	p := &privateSite{}
-	p.site = newSite(t, playback.Config{MaxWait: 10 * time.Second, Now: func() time.Time {
-		return time.Now().Add(time.Duration(p.late.Load()))
-	}})
-	spec.Account, spec.Region, spec.Authorized = owner.Account, owner.Region, true
+	cfg.MaxWait = 10 * time.Second
+	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(p.late.Load())) }
+	p.site = newSite(t, cfg)
 	var err error
-	if p.channel, p.key, err = p.service.Create(t.Context(), spec); err != nil {
+	if p.channel, p.key, err = p.service.Create(t.Context(), channel.Spec{Account: owner.Account, Region: owner.Region, Authorized: true}); err != nil {
 		t.Fatal(err)
 	}
 	if p.private, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader); err != nil {
 		t.Fatal(err)
 	}
+	p.pair = p.importKey(owner)
+	return p
+}
+
+// importKey makes the public half known to the owner.
+func (p *privateSite) importKey(owner channel.Owner) channel.PlaybackKeyPair {
+	p.t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(&p.private.PublicKey)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	p.pair, err = p.service.ImportPlaybackKeyPair(t.Context(), owner, channel.PlaybackKeySpec{
+	pair, err := p.service.ImportPlaybackKeyPair(p.t.Context(), owner, channel.PlaybackKeySpec{
 		Material: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})),
 	})
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	return p
+	return pair
 }
 
 // claims are added to those that every token has.
@@ -130,7 +136,7 @@ func (p *privateSite) forbidden(name, u string, header http.Header) {
 		}
 		if err := json.Unmarshal(body, &refusal); err != nil || len(refusal) != 1 || refusal[0].Code != "playback_auth_error" || refusal[0].Error == "" ||
 			refusal[0].URL != playback.Path(owner.Region, owner.Account, p.channel.ID) || got.Get("Content-Type") != "application/json" {
-			p.t.Errorf("%s: got %s %s, want JSON with the code playback_auth_error", name, got.Get("Content-Type"), body)
+			p.t.Errorf("%s: got %s %.100q, want JSON with the code playback_auth_error", name, got.Get("Content-Type"), body)
 		}
 	}
 }
@@ -158,7 +164,7 @@ func sessionOf(u string) string {
 // TestPrivateChannel asks for everything there is of a private channel, with
 // the session that a token began, and with anything else.
 func TestPrivateChannel(t *testing.T) {
-	p := newPrivateSite(t, channel.Spec{})
+	p := newPrivateSite(t, playback.Config{})
 	p.forbidden("no token, offline", p.url(), nil)
 	if status, _, _ := fetch(t, http.MethodGet, p.begin(nil), nil); status != http.StatusNotFound {
 		t.Errorf("offline: got status %d, want 404", status)
@@ -179,6 +185,10 @@ func TestPrivateChannel(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.forbidden("a stranger's", p.begin(nil), nil)
+	for _, other := range []channel.Owner{{Account: account, Region: "eu-west-1"}, {Account: "111111111111", Region: owner.Region}} {
+		p.importKey(other)
+	}
+	p.forbidden("a stranger's, who is known elsewhere", p.begin(nil), nil)
 	p.private = old
 
 	token := p.token(nil)
@@ -227,14 +237,14 @@ func TestPrivateChannel(t *testing.T) {
 	for name, u := range good {
 		p.forbidden(name+" after two days", u, nil)
 	}
-	if n := p.handler.Stats(); n.Token != 2*8 || n.Session != int64(2*(6*len(good)+3)) {
-		t.Errorf("got %+v, want 16 for tokens and %d for sessions", n, 2*(6*len(good)+3)) // forbidden asks twice
+	if n := p.handler.Stats(); n.Token != 2*9 || n.Session != int64(2*(6*len(good)+3)) {
+		t.Errorf("got %+v, want 18 for tokens and %d for sessions", n, 2*(6*len(good)+3)) // forbidden asks twice
 	}
 }
 
 // TestPrivateSessionIsOfOneChannel takes a session to another private channel.
 func TestPrivateSessionIsOfOneChannel(t *testing.T) {
-	p := newPrivateSite(t, channel.Spec{})
+	p := newPrivateSite(t, playback.Config{})
 	events := packagertest.Encode(t, media+" -t 3 "+codecs)
 	pub := p.publishAll(events)
 	defer pub.Close(true)
@@ -253,7 +263,7 @@ func TestPrivateSessionIsOfOneChannel(t *testing.T) {
 
 // TestDeletedChannel deletes a channel whose viewers have not seen its end yet.
 func TestDeletedChannel(t *testing.T) {
-	p := newPrivateSite(t, channel.Spec{})
+	p := newPrivateSite(t, playback.Config{})
 	p.publishAll(packagertest.Encode(t, media+" -t 3 "+codecs)).Close(true)
 	begin := p.begin(nil)
 	if status, _, _ := fetch(t, http.MethodGet, begin, nil); status != http.StatusNotFound {
@@ -275,7 +285,7 @@ func TestDeletedChannel(t *testing.T) {
 }
 
 func TestPrivateViewers(t *testing.T) {
-	p := newPrivateSite(t, channel.Spec{})
+	p := newPrivateSite(t, playback.Config{})
 	pub := p.publishAll(packagertest.Encode(t, media+" -t 3 "+codecs))
 	defer pub.Close(true)
 	for range 5 {
@@ -290,8 +300,40 @@ func TestPrivateViewers(t *testing.T) {
 	}
 }
 
+// TestTooManyWait has as many viewers waiting for media as may: nobody else can
+// begin until one of them has got it.
+func TestTooManyWait(t *testing.T) {
+	p := newPrivateSite(t, playback.Config{MaxWaiting: 1})
+	pub := p.publishAll(packagertest.Encode(t, media+" -t 3 "+codecs))
+	defer pub.Close(true)
+	video, _ := variants(t, p.begin(nil))
+	later := links(t, video)["part later"]
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, later, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if answer, err := (&http.Client{Transport: transport}).Do(r); err == nil {
+			answer.Body.Close()
+		}
+	})
+	status := 0
+	for end := time.Now().Add(5 * time.Second); status != http.StatusServiceUnavailable && time.Now().Before(end); {
+		status, _, _ = fetch(t, http.MethodGet, p.begin(nil), nil)
+	}
+	if n := p.handler.Stats().Busy; status != http.StatusServiceUnavailable || n < 1 {
+		t.Errorf("got status %d and %d counted, want 503 and 1", status, n)
+	}
+	cancel()
+	waiting.Wait()
+}
+
 func TestSingleUse(t *testing.T) {
-	p := newPrivateSite(t, channel.Spec{})
+	p := newPrivateSite(t, playback.Config{})
 	once := p.begin(claims{"aws:single-use-uuid": "66a4cbdb-f6f8-42f8-a6d1-bb9c0e20e0b0"})
 	if status, _, _ := fetch(t, http.MethodGet, once, nil); status != http.StatusNotFound {
 		t.Errorf("offline: got status %d, want 404", status) // and it is not used up
@@ -331,7 +373,7 @@ func TestSingleUse(t *testing.T) {
 }
 
 func TestViewerRevocation(t *testing.T) {
-	p := newPrivateSite(t, channel.Spec{})
+	p := newPrivateSite(t, playback.Config{})
 	pub := p.publishAll(packagertest.Encode(t, media+" -t 3 "+codecs))
 	defer pub.Close(true)
 	of := func(viewer string, version int64) string {
@@ -362,7 +404,7 @@ func TestViewerRevocation(t *testing.T) {
 // TestMaximumResolution has a picture that is larger than what the token lets
 // the viewer see.
 func TestMaximumResolution(t *testing.T) {
-	p := newPrivateSite(t, channel.Spec{})
+	p := newPrivateSite(t, playback.Config{})
 	const large = "-f lavfi -i testsrc2=size=720x1280:rate=30" // 720 lines, on end
 	sound := strings.TrimPrefix(media, "-f lavfi -i testsrc2=size=320x180:rate=30 ")
 	pub := p.publishAll(packagertest.Encode(t, large+" "+sound+" -t 3 "+codecs))
@@ -416,7 +458,7 @@ func TestPrivatePlayback(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 9 s")
 	}
-	p := newPrivateSite(t, channel.Spec{})
+	p := newPrivateSite(t, playback.Config{})
 	pub := p.publish()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

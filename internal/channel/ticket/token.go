@@ -44,7 +44,7 @@ const (
 	claimResolution = "aws:maximum-resolution"
 )
 
-var parser = jwt.NewParser(jwt.WithValidMethods([]string{algorithm}), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
+var parser = jwt.NewParser(jwt.WithValidMethods([]string{algorithm}), jwt.WithoutClaimsValidation())
 
 // ParseToken reads a token for the channel with the ARN, which one of the keys
 // must have signed. The error is fit to be shown to the viewer.

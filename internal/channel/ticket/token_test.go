@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -146,6 +147,7 @@ func TestParseTokenRefuses(t *testing.T) {
 		{"alg HS384 with the public key's PEM", sign(t, []byte(pemOf(t, &private.PublicKey)), jwt.SigningMethodHS384), "signed with HS384"},
 		{"alg HS256 with the public key's DER", sign(t, der, jwt.SigningMethodHS256), "signed with HS256"},
 		{"alg ES256", sign(t, p256, jwt.SigningMethodES256), "signed with ES256"},
+		{"alg ES512 with the right key", es512(t, private), "signed with ES512"},
 		{"alg missing", b64(`{"typ":"JWT"}`) + "." + parts[1] + "." + parts[2], "algorithm is not known"},
 		{"alg a number", b64(`{"alg":384}`) + "." + parts[1] + "." + parts[2], "algorithm is not known"},
 		{"header no object", b64(`[]`) + "." + parts[1] + "." + parts[2], "cannot be read"},
@@ -206,6 +208,24 @@ func TestParseTokenRefuses(t *testing.T) {
 	if _, err := ParseToken(good, testARN, []PublicKey{public}, now); err != nil {
 		t.Errorf("the good one: %v", err) // else the table above shows nothing
 	}
+}
+
+// es512 is a token that says ES512 and is signed like that, but with a key for
+// ES384: the numbers of the signature are padded to the length they should have.
+func es512(t *testing.T, key *ecdsa.PrivateKey) string {
+	t.Helper()
+	b64 := base64.RawURLEncoding.EncodeToString
+	payload := fmt.Sprintf(`{"aws:channel-arn":%q,"exp":%d}`, testARN, now.Add(time.Minute).Unix())
+	text := b64([]byte(`{"alg":"ES512"}`)) + "." + b64([]byte(payload))
+	sum := sha512.Sum512([]byte(text))
+	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := make([]byte, 132)
+	r.FillBytes(signature[:66])
+	s.FillBytes(signature[66:])
+	return text + "." + b64(signature)
 }
 
 // hmacSigned has the header of ES384 and a signature that is an HMAC.
