@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,6 +52,7 @@ type API struct {
 	services []*restjson.Service
 	throttle *throttle
 	retries  *retries
+	counts   [outcomes]atomic.Uint64 // of requests
 	log      *slog.Logger
 }
 
@@ -108,7 +110,9 @@ func (a *API) Claims(r *http.Request) bool {
 }
 
 // ServeHTTP answers one call.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *API) ServeHTTP(out http.ResponseWriter, r *http.Request) {
+	w := &tally{ResponseWriter: out}
+	defer a.count(w)
 	requestID := uuid.NewString()
 	h := w.Header()
 	h.Set("X-Amzn-RequestId", requestID)
@@ -148,7 +152,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if key, ok := retryOf(r, call.Operation, caller, body); ok {
-		a.retries.once(r.Context(), w, key, time.Now(), serve)
+		w.repeated = a.retries.once(r.Context(), w, key, time.Now(), serve)
 	} else {
 		serve(w)
 	}

@@ -83,6 +83,9 @@ func TestErrorsCutOff(t *testing.T) {
 		second.Header.Get("X-Amzn-ErrorType") != "NotFoundException" {
 		t.Errorf("got %s %v %s, then %s %v %s, want the same", first.Status, first.Header, text, second.Status, second.Header, again)
 	}
+	if got := s.API.Stats(); got != (api.Stats{Refused: 1, Repeated: 1}) {
+		t.Errorf("got %+v, want one request refused and one repeated", got)
+	}
 	other, _ := send(t, s, "chime", http.MethodDelete, target, "", nil)
 	if other.Header.Get("X-Amzn-RequestId") == first.Header.Get("X-Amzn-RequestId") {
 		t.Error("another request got the answer")
@@ -127,6 +130,17 @@ func TestMessagesOfIVS(t *testing.T) {
 	_, err = newClients(cfg).channels.GetChannel(t.Context(), &ivs.GetChannelInput{Arn: aws.String("x")})
 	if other := as[*smithy.GenericAPIError](t, err); !strings.Contains(other.ErrorMessage(), "signature") {
 		t.Errorf("got %q, want ErrorMessage to speak of the signature", other.ErrorMessage())
+	}
+}
+
+func TestStats(t *testing.T) {
+	s, c := start(t)
+	c.newMeeting(t)
+	_, _ = send(t, s, "chime", http.MethodGet, "/meetings/"+uuid.NewString(), "", nil)
+	_, _ = send(t, s, "ivs", http.MethodGet, "/sdk-media-pipelines", "", nil) // signed for another service
+	_, _ = send(t, s, "ivs", http.MethodPost, "/MakeCoffee", "", nil)
+	if got := s.API.Stats(); got != (api.Stats{Done: 1, Refused: 2, Forbidden: 1}) {
+		t.Errorf("got %+v, want one done, two refused and one forbidden", got)
 	}
 }
 

@@ -72,22 +72,23 @@ func retryOf(r *http.Request, op *restjson.Operation, c restjson.Caller, body []
 }
 
 // once answers the first request of the key by serve, and its repetitions with
-// what that answered. Answers that ask to try again are not kept.
-func (rs *retries) once(ctx context.Context, w http.ResponseWriter, key retryKey, now time.Time, serve func(http.ResponseWriter)) {
+// what that answered; then it returns true. Answers that ask to try again are
+// not kept.
+func (rs *retries) once(ctx context.Context, w http.ResponseWriter, key retryKey, now time.Time, serve func(http.ResponseWriter)) (repeated bool) {
 	for {
 		first, mine := rs.claim(key, now)
 		if mine {
 			rs.run(first, w, serve)
-			return
+			return false
 		}
 		select {
 		case <-first.ended:
 		case <-ctx.Done():
-			return // the client has gone once more
+			return false // the client has gone once more
 		}
 		if first.answer != nil {
 			first.answer.repeat(w)
-			return
+			return true
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"belfry.live/belfry/internal/api"
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/channel/ingest"
 	"belfry.live/belfry/internal/channel/playback"
@@ -40,6 +41,7 @@ type metricsSources struct {
 	playback interface{ Stats() playback.Stats }
 	relay    interface{ Stats() turn.Stats }
 	events   interface{ count(w metricWriter) }
+	api      interface{ Stats() api.Stats }
 }
 
 // newMetrics serves GET /metrics in Prometheus's text format: to this machine,
@@ -116,6 +118,7 @@ func (e *exporter) Collect(out chan<- prometheus.Metric) {
 	w.channels(e.from.channels.Stats(), e.from.ingest.Stats())
 	w.playback(e.from.playback.Stats())
 	e.from.events.count(w)
+	w.api(e.from.api.Stats())
 	for status, n := range e.from.connectors.Count() {
 		w.gauge("pipelines", "Media pipelines by status.", float64(n), "status", string(status))
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"belfry.live/belfry/internal/api"
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/channel/ingest"
 	"belfry.live/belfry/internal/channel/playback"
@@ -62,6 +63,14 @@ func (w metricWriter) meetings(m meeting.Metrics) {
 
 	w.media(m)
 	w.clients(m)
+}
+
+func (w metricWriter) api(s api.Stats) {
+	for outcome, n := range map[string]uint64{
+		"done": s.Done, "refused": s.Refused, "forbidden": s.Forbidden, "throttled": s.Throttled, "failed": s.Failed, "repeated": s.Repeated,
+	} {
+		w.count("api_requests", "Requests of the AWS SDKs.", float64(n), "outcome", outcome)
+	}
 }
 
 func (w metricWriter) media(m meeting.Metrics) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"belfry.live/belfry/internal/api"
 	"belfry.live/belfry/internal/channel"
 	"belfry.live/belfry/internal/channel/ingest"
 	"belfry.live/belfry/internal/channel/playback"
@@ -27,6 +28,10 @@ type noRelay struct{}
 func (noRelay) Stats() turn.Stats { return turn.Stats{Dropped: map[string]int64{"late": 2}} }
 
 // metricsServer serves the metrics of real parts that have done nothing yet.
+type noRequests struct{}
+
+func (noRequests) Stats() api.Stats { return api.Stats{Throttled: 3} }
+
 func metricsServer(t *testing.T, token string) (*httptest.Server, *meeting.Service) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -50,7 +55,7 @@ func metricsServer(t *testing.T, token string) (*httptest.Server, *meeting.Servi
 	if err != nil {
 		t.Fatal(err)
 	}
-	from := metricsSources{meetings, connectors, channels, ingest.New(ingest.Config{}, channels, log), playback.New(playback.Config{}, channels, log), noRelay{}, noEvents{}}
+	from := metricsSources{meetings, connectors, channels, ingest.New(ingest.Config{}, channels, log), playback.New(playback.Config{}, channels, log), noRelay{}, noEvents{}, noRequests{}}
 	s := httptest.NewServer(newMetrics(from, token, log))
 	t.Cleanup(s.Close)
 	return s, meetings
@@ -71,7 +76,7 @@ func TestMetricsAreWritten(t *testing.T) {
 		t.Fatalf("got %d, %v, want 200:\n%s", answer.StatusCode, err, text)
 	}
 	for _, want := range []string{
-		"\nbelfry_meetings 1\n", "\nbelfry_attendees{kind=\"audience\"} 0\n", "\nbelfry_refusals_total{reason=\"token\"} 0\n",
+		"\nbelfry_meetings 1\n", "\nbelfry_api_requests_total{outcome=\"throttled\"} 3\n", "\nbelfry_attendees{kind=\"audience\"} 0\n", "\nbelfry_refusals_total{reason=\"token\"} 0\n",
 		"\nbelfry_turn_dropped_total{reason=\"late\"} 2\n", "\nbelfry_pipelines{status=\"InProgress\"} 0\n",
 		"\nbelfry_ingest_sessions{state=\"waiting\"} 0\n", "\nprocess_resident_memory_bytes ", "\ngo_goroutines ",
 		"\n# TYPE belfry_joins_total counter\n", "\nbelfry_playback_refused_total{reason=\"session\"} 0\n",

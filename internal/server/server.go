@@ -166,7 +166,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		api:      awsAPI,
 		events:   tellers.clients,
 		meeting:  meetings.Handler(),
-		metrics:  newMetrics(metricsSources{meetings, connectors, channels, desk, viewers, relay, tellers}, cfg.Metrics.Token, log),
+		metrics:  newMetrics(metricsSources{meetings, connectors, channels, desk, viewers, relay, tellers, awsAPI}, cfg.Metrics.Token, log),
 		playback: viewers,
 		site:     application,
 		web:      web.Handler(),
