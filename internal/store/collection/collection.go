@@ -17,12 +17,14 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/btree"
+	"golang.org/x/sync/errgroup"
 
 	"belfry.live/belfry/internal/store"
 )
@@ -96,13 +98,14 @@ func Open[T any](ctx context.Context, table store.Table, cfg Config[T]) (*Collec
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range records {
-		e, err := c.decode(r)
-		if err != nil {
-			return nil, err
-		}
-		c.put(e)
-		c.seen = max(c.seen, r.Revision)
+	entries, err := c.decodeAll(records)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		c.latest.records.Load(e.key, e) // they come in order
+		c.addWords(e)
+		c.seen = max(c.seen, e.revision)
 	}
 	c.publish()
 	return c, nil
@@ -118,6 +121,35 @@ func (c *Collection[T]) decode(r store.Record) (*entry[T], error) {
 	}
 	return e, nil
 }
+
+// decodeAll decodes on all processors: it is most of what a start takes that
+// has much in store.
+func (c *Collection[T]) decodeAll(records []store.Record) ([]*entry[T], error) {
+	entries := make([]*entry[T], len(records))
+	var next atomic.Int64
+	var g errgroup.Group
+	for range runtime.GOMAXPROCS(0) {
+		g.Go(func() error {
+			for {
+				last := int(next.Add(decodeRun))
+				for i := last - decodeRun; i < min(last, len(records)); i++ {
+					var err error
+					if entries[i], err = c.decode(records[i]); err != nil {
+						return err
+					}
+					records[i].Value = nil // much memory, of no use any more
+				}
+				if last >= len(records) {
+					return nil
+				}
+			}
+		})
+	}
+	return entries, g.Wait()
+}
+
+// decodeRun is how many records a processor decodes at once.
+const decodeRun = 256
 
 // Get returns the value with the key, or store.ErrNotFound.
 func (c *Collection[T]) Get(key string) (T, error) {
@@ -466,6 +498,11 @@ func (c *Collection[T]) put(e *entry[T]) {
 	if old, ok := c.latest.records.Set(e.key, e); ok {
 		c.forgetWords(old)
 	}
+	c.addWords(e)
+}
+
+// addWords needs c.mu held.
+func (c *Collection[T]) addWords(e *entry[T]) {
 	if c.cfg.Index != nil {
 		for _, word := range c.cfg.Index(e.value) {
 			c.latest.words.Set(word+wordEnd+e.key, e)
