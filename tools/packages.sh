@@ -5,7 +5,7 @@
 set -euo pipefail
 
 build=(gcc pkg-config libavcodec-dev libavutil-dev libswresample-dev libyuv-dev libopus-dev)
-test=(chromium curl ffmpeg firefox-esr fonts-dejavu-core iproute2 nftables protobuf-compiler)
+test=(awscli chromium curl ffmpeg firefox-esr fonts-dejavu-core iproute2 nftables protobuf-compiler)
 
 case "${1:-}" in
 build) wanted=("${build[@]}") ;;
