@@ -1,10 +1,10 @@
 // Package api answers the AWS SDKs for Chime SDK Meetings, Chime SDK Media
 // Pipelines and IVS on one HTTP host, and that for STS as far as it asks for
-// the account. A request comes in, its signature is
-// checked, its operation is found in the service's table (packages
-// chimemeetings, mediapipelines, ivs), one call into the domain does the work,
-// and the answer goes out in AWS's form. What things are and do is the
-// domains' business; finding a key's secret is the caller's.
+// the account. A request comes in, its operation is found in the service's
+// table (packages chimemeetings, mediapipelines, ivs), its signature, rate and
+// policy are checked, one call into the domain does the work, once for all
+// tries of the client, and the answer goes out in AWS's form. What things are
+// and do is the domains' business; finding an access key is the caller's.
 package api
 
 import (

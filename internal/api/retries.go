@@ -187,7 +187,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 
 // answer is what was answered; nil: it is not to be repeated.
 func (r *recorder) answer() *answer {
-	if !r.complete || r.tooLarge || r.status >= http.StatusInternalServerError || r.status == http.StatusTooManyRequests {
+	if !r.complete || r.tooLarge || r.status == 0 || r.status >= http.StatusInternalServerError || r.status == http.StatusTooManyRequests {
 		return nil
 	}
 	return &answer{r.status, r.header, r.body}
