@@ -1,7 +1,8 @@
 // Package channel holds live channels: their records and stream keys, who may
-// publish, and what is live. A publisher's media comes in through package
-// ingest, becomes parts and playlists in package packager and goes out to
-// viewers through package playback.
+// publish and who may watch, what is live, and the sessions and events of what
+// was. A publisher's media comes in through package ingest, becomes parts and
+// playlists in package packager and goes out to viewers through package
+// playback.
 package channel
 
 import (

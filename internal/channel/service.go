@@ -198,12 +198,6 @@ func (s *Service) Delete(ctx context.Context, id ID) error {
 	return nil
 }
 
-// StreamKey returns the stream key, or ErrKeyNotFound.
-func (s *Service) StreamKey(_ context.Context, id KeyID) (StreamKey, error) {
-	_, k, err := s.findKey(id)
-	return k, err
-}
-
 // StreamKeys returns the channel's stream keys, or ErrNotFound.
 func (s *Service) StreamKeys(_ context.Context, id ID) ([]StreamKey, error) {
 	r, err := s.read(id)

@@ -54,7 +54,7 @@ func TestCreateSurvivesRestart(t *testing.T) {
 	if got.Name != "tower" || !got.InsecureIngest || got.Tags["a"] != "b" {
 		t.Errorf("got spec %+v, want %+v", got.Spec, spec)
 	}
-	k, err := s.StreamKey(ctx, key.ID)
+	k, err := s.FindKey(ch.Owner(), key.ID)
 	if err != nil || k.Value.Reveal() != key.Value.Reveal() || k.ChannelID != ch.ID {
 		t.Errorf("key after a restart: got %v, %v, want %v", k, err, key)
 	}
@@ -130,8 +130,8 @@ func TestDelete(t *testing.T) {
 	if _, err := s.Get(ctx, ch.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Get: got %v, want ErrNotFound", err)
 	}
-	if _, err := s.StreamKey(ctx, key.ID); !errors.Is(err, ErrKeyNotFound) {
-		t.Errorf("StreamKey: got %v, want ErrKeyNotFound", err)
+	if _, err := s.FindKey(ch.Owner(), key.ID); !errors.Is(err, ErrKeyNotFound) {
+		t.Errorf("FindKey: got %v, want ErrKeyNotFound", err)
 	}
 	if _, err := s.StreamKeys(ctx, ch.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("StreamKeys: got %v, want ErrNotFound", err)
@@ -271,7 +271,7 @@ func TestTwoServicesSeeEachOthersChannels(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if _, err := b.StreamKey(ctx, key.ID); err != nil {
+		if _, err := b.FindKey(ch.Owner(), key.ID); err != nil {
 			t.Errorf("the other's key: got %v", err)
 		}
 		if err := b.Delete(ctx, ch.ID); err != nil {
