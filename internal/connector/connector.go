@@ -24,9 +24,9 @@ var (
 	ErrMeetingTaken    = errors.New("the meeting has a pipeline of this kind already")
 	ErrTooMany         = errors.New("as many pipelines are running as this server allows")
 	ErrTooManyTags     = errors.New("as many tags as a pipeline may have")
-	ErrTokenSpent      = errors.New("client request token exists without active resources, please re-generate client request token")
+	ErrTokenSpent      = errors.New("the client request token is that of a pipeline that is gone")
 	ErrTokenTaken      = errors.New("the client request token is that of a pipeline of another kind")
-	ErrNoCapture       = errors.New("invalid capture pipeline ARN")
+	ErrNoCapture       = errors.New("no capture pipeline of the last 30 days")
 	ErrNotAvailable    = errors.New("not available on this server")
 )
 

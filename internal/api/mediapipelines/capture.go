@@ -61,7 +61,7 @@ func (s *service) createCapture(ctx context.Context, c restjson.Caller, in creat
 	if err != nil {
 		return captureOutput{}, err
 	}
-	p, err := s.connectors.Create(ctx, spec)
+	p, err := s.create(ctx, spec)
 	if err != nil {
 		return captureOutput{}, err
 	}

@@ -49,7 +49,7 @@ func (s *service) createConcatenation(ctx context.Context, c restjson.Caller, in
 	if err != nil {
 		return concatenationOutput{}, err
 	}
-	p, err := s.connectors.Create(ctx, spec)
+	p, err := s.create(ctx, spec)
 	if err != nil {
 		return concatenationOutput{}, err
 	}
@@ -77,7 +77,7 @@ func (in createConcatenationInput) read(c restjson.Caller, spec *connector.Spec)
 	source, sink := sources[0].Configuration, sinks[0].S3BucketSinkConfiguration
 	at, id, ok := parseARN(source.ARN, "media-pipeline")
 	if !ok || !at.isOf(c) {
-		return invalid("Invalid capture pipeline ARN: %q", source.ARN)
+		return noCapture(source.ARN)
 	}
 	if !isBucket(sink.Destination) {
 		return invalid("Sinks[0].S3BucketSinkConfiguration.Destination must be like arn:aws:s3:::bucket or arn:aws:s3:::bucket/prefix: %q",
@@ -95,6 +95,8 @@ func (in createConcatenationInput) read(c restjson.Caller, spec *connector.Spec)
 	}
 	return nil
 }
+
+func noCapture(name string) error { return invalid("Invalid capture pipeline ARN: %.200q", name) }
 
 var bucket = regexp.MustCompile(`^arn:aws:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.+)?$`)
 

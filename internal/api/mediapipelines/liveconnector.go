@@ -70,7 +70,7 @@ func (s *service) createLiveConnector(ctx context.Context, c restjson.Caller, in
 	if err != nil {
 		return createOutput{}, err
 	}
-	p, err := s.connectors.Create(ctx, spec)
+	p, err := s.create(ctx, spec)
 	if err != nil {
 		return createOutput{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -78,6 +79,19 @@ func (in commonInput) spec(c restjson.Caller, k connector.Kind, request any) (co
 	return connector.Spec{
 		Kind: k, RequestToken: in.ClientRequestToken, Account: c.Account, Region: c.Region, Tags: tags, Request: asked,
 	}, nil
+}
+
+// create makes a pipeline. Two refusals are in AWS's words: applications look
+// at the text, as the type says nothing.
+func (s *service) create(ctx context.Context, spec connector.Spec) (connector.Pipeline, error) {
+	p, err := s.connectors.Create(ctx, spec)
+	switch {
+	case errors.Is(err, connector.ErrTokenSpent):
+		err = invalid("Client request token exists without active resources, please re-generate client request token")
+	case errors.Is(err, connector.ErrNoCapture):
+		err = noCapture(string(spec.CaptureID))
+	}
+	return p, err
 }
 
 func (s *service) getPipeline(ctx context.Context, c restjson.Caller, in pipelineInput) (out getOutput, err error) {
