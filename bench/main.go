@@ -31,6 +31,7 @@ var benchmarks = []benchmark{
 	{"arrivals", "joins at 20 a second and memory per guest, next to LiveKit", arrivals},
 	{"attendees", "250 attendees in one meeting, 3 speaking, audio only", attendees},
 	{"joins", "joins at 20 a second, until the first audio and the first picture, and memory", joins},
+	{"api", "calls of the APIs next to a bare handler, and a server with much in store", api},
 	{"glass", "glass to glass: camera to watch page, Chromium", glass},
 }
 
@@ -42,6 +43,13 @@ type bench struct {
 
 func main() {
 	flag.Parse()
+	if args := flag.Args(); len(args) == 3 && args[0] == bareCommand {
+		if err := serveBare(args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, flag.Args()); err != nil {
