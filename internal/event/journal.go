@@ -63,6 +63,7 @@ type Journal struct {
 	cfg          Config
 	js           jetstream.JetStream
 	events, dead jetstream.Stream
+	recent       *recent
 	log          *slog.Logger
 
 	batch sync.Mutex // held while a batch is being written
@@ -92,6 +93,11 @@ func Open(ctx context.Context, conn *nats.Conn, cfg Config, log *slog.Logger) (*
 	if err != nil {
 		return nil, fmt.Errorf("open the journal of events: %w", err)
 	}
+	last, err := j.Last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	j.recent = newRecent(last + 1)
 	j.dead, err = js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: deadName, Subjects: []string{deadRoot + ".>"},
 		MaxAge: cfg.DeadMaxAge, MaxBytes: cfg.DeadMaxBytes, Discard: jetstream.DiscardOld,

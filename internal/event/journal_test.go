@@ -346,3 +346,53 @@ func TestDeadLetters(t *testing.T) {
 		t.Errorf("of another account: got %+v, %v, want none", got, err)
 	}
 }
+
+// Readers that follow closely and readers that are far behind, of one account
+// or of all, each get everything that is theirs, while more is appended than is
+// kept in memory.
+func TestManyReaders(t *testing.T) {
+	dir := t.TempDir()
+	j, closeJournal := openJournal(t, dir, event.Config{})
+	const others = "999900001111"
+	const before, count = 300, 1500
+	add := func(from, to int) {
+		var events []event.Event
+		for n := from; n < to; n++ {
+			e := meetingEvent(fmt.Sprint("m", n%7), "chime:AttendeeJoined", n)
+			if n%3 == 0 {
+				e.Account = others
+			}
+			events = append(events, e)
+		}
+		mustAppend(t, j, events...)
+	}
+	add(0, before)
+	closeJournal() // so that these are on disk alone
+	j, _ = openJournal(t, dir, event.Config{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	behind := make(chan struct{})
+	for i := range 12 {
+		wg.Go(func() {
+			if i%2 == 1 {
+				<-behind
+			}
+			mine := []string{account, others, ""}[i%3]
+			read := reader{j, mine, 0}
+			for n := range count {
+				if mine == account && n%3 == 0 || mine == others && n%3 != 0 {
+					continue
+				}
+				r, err := read.next(t.Context())
+				if err != nil || r.Sequence != uint64(n+1) {
+					t.Errorf("reader %d: got event %d, %v, want %d", i, r.Sequence, err, n+1)
+					return
+				}
+			}
+		})
+	}
+	for n := before; n < count; n += 25 {
+		add(n, n+25)
+	}
+	close(behind)
+}

@@ -11,7 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A Record is an event in the journal.
+// A Record is an event in the journal. Others may have the same one: it is not
+// to be changed.
 type Record struct {
 	Sequence uint64 // its place in the journal, from 1
 	ID       string
@@ -69,10 +70,11 @@ func Subjects(account, source string) string {
 func (j *Journal) Next(ctx context.Context, subject string, from uint64) (Record, error) {
 	for {
 		grown := j.growth() // before looking, so that nothing is missed
-		found, ok, err := j.At(ctx, subject, from)
+		found, ok, looked, err := j.at(ctx, subject, from)
 		if ok || err != nil {
 			return found, err
 		}
+		from = looked
 		select {
 		case <-grown:
 		case <-ctx.Done():
@@ -84,7 +86,23 @@ func (j *Journal) Next(ctx context.Context, subject string, from uint64) (Record
 // At returns the first event of the subject, as for Next, whose sequence is from
 // or more; false says that there is none yet.
 func (j *Journal) At(ctx context.Context, subject string, from uint64) (Record, bool, error) {
-	m, err := j.events.GetMsg(ctx, max(from, 1), jetstream.WithGetMsgSubject(subject))
+	r, ok, _, err := j.at(ctx, subject, from)
+	return r, ok, err
+}
+
+// at is At; if there is none, looked is the sequence from which on to look next.
+func (j *Journal) at(ctx context.Context, subject string, from uint64) (r Record, ok bool, looked uint64, err error) {
+	from = max(from, 1)
+	r, ok, older, err := j.recent.find(ctx, j, subject, &from)
+	if older {
+		r, ok, err = j.stored(ctx, subject, from)
+	}
+	return r, ok, from, err
+}
+
+// stored is At, past what is in memory.
+func (j *Journal) stored(ctx context.Context, subject string, from uint64) (Record, bool, error) {
+	m, err := j.events.GetMsg(ctx, from, jetstream.WithGetMsgSubject(subject))
 	switch {
 	case isNotFound(err):
 		return Record{}, false, nil

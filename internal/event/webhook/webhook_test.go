@@ -539,7 +539,8 @@ func TestEndlessAnswer(t *testing.T) {
 	sent.Wait() // ends because the connection is closed
 }
 
-// Events that the journal had to forget before they were delivered are counted.
+// Events that the journal had to forget before they were delivered are counted:
+// here there are 8 MB, of which it holds 2 on disk and 4 in memory.
 func TestForgottenEvents(t *testing.T) {
 	var mu sync.Mutex
 	refuse := true
@@ -551,20 +552,20 @@ func TestForgottenEvents(t *testing.T) {
 		}
 		return http.StatusOK
 	})
-	p := open(t, t.TempDir(), event.Config{MaxBytes: 64 << 10})
+	p := open(t, t.TempDir(), event.Config{MaxBytes: 2 << 20})
 	d, _ := p.deliver(t, one(r.URL), quiet())
 	p.append(t, meetingEvent(account, "m", 0))
 	waitFor(t, "it to rest", func() bool { return d.Stats()[0].Resting == 1 })
 	for n := range 40 {
 		e := meetingEvent(account, "m", n+1)
-		e.Detail = fmt.Appendf(nil, `{"n":%d,"meetingId":"m","x":%q}`, n+1, strings.Repeat("x", 4<<10))
+		e.Detail = fmt.Appendf(nil, `{"n":%d,"meetingId":"m","x":%q}`, n+1, strings.Repeat("x", 200<<10))
 		p.append(t, e)
 	}
 	mu.Lock()
 	refuse = false
 	mu.Unlock()
 	first := r.next(t)
-	if first.n < 20 {
+	if first.n < 10 {
 		t.Errorf("got event %d, want one of those that fit the journal", first.n)
 	}
 	for n := first.n + 1; n <= 40; n++ {
@@ -572,8 +573,8 @@ func TestForgottenEvents(t *testing.T) {
 			t.Errorf("got event %d, want %d", got.n, n)
 		}
 	}
-	if s := d.Stats()[0]; s.Lost != 1 {
-		t.Errorf("got %+v, want 1 lost", s)
+	if s := d.Stats()[0]; s.Lost == 0 {
+		t.Errorf("got %+v, want the loss counted", s)
 	}
 }
 
