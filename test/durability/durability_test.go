@@ -112,23 +112,28 @@ func TestKilledWhileWriting(t *testing.T) {
 	}
 }
 
-// connect gives the writers clients of the server as it runs now. A client
-// tries once: what it does not know is the test's to find out.
+// connect gives the writers clients of the server as it runs now. While they
+// write, a client tries once: what it does not know is the test's to find out.
 func connect(t *testing.T, s *running.Server, all []*writer) {
 	t.Helper()
 	cfg, err := s.AWS()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	cfg.HTTPClient = &http.Client{Timeout: callLimit, Transport: &http.Transport{MaxIdleConnsPerHost: writers}}
-	c := clients{
+	patient := newClients(cfg)
+	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	once := newClients(cfg)
+	for _, w := range all {
+		w.clients, w.once = patient, once
+	}
+}
+
+func newClients(cfg aws.Config) clients {
+	return clients{
 		meetings:  chimesdkmeetings.NewFromConfig(cfg),
 		pipelines: chimesdkmediapipelines.NewFromConfig(cfg),
 		channels:  ivs.NewFromConfig(cfg),
-	}
-	for _, w := range all {
-		w.clients = c
 	}
 }
 

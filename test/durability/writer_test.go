@@ -24,6 +24,7 @@ type clients struct {
 // another, and knows what was acknowledged.
 type writer struct {
 	clients
+	once     clients // for work
 	number   int
 	random   *rand.Rand
 	streams  bool // has a live connector
@@ -53,6 +54,7 @@ type call struct {
 // work writes until the server is gone.
 func (w *writer) work(t *testing.T, round string) {
 	w.gone = nil
+	w.clients = w.once
 	for {
 		c := w.next(round)
 		ctx, cancel := context.WithTimeout(context.Background(), callLimit)
