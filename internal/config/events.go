@@ -47,6 +47,8 @@ func defaultEvents() Events {
 const (
 	maxWebhooks    = 20
 	maxWebhookName = 32
+	// maxMegabytes leaves room in the store for everything else.
+	maxMegabytes = 8192
 )
 
 func (e Events) check(say func(setting, format string, args ...any)) {
@@ -57,9 +59,13 @@ func (e Events) check(say func(setting, format string, args ...any)) {
 			say(setting, "%d is less than 1", n)
 		}
 	}
-	for setting, d := range map[string]Duration{
-		"events.max_age": e.MaxAge, "events.retry_for": e.RetryFor, "events.dead_max_age": e.DeadMaxAge,
-	} {
+	if e.MaxMegabytes > maxMegabytes {
+		say("events.max_megabytes", "%d is more than %d", e.MaxMegabytes, maxMegabytes)
+	}
+	if e.RetryFor.Duration < time.Second {
+		say("events.retry_for", "%v is less than 1s", e.RetryFor)
+	}
+	for setting, d := range map[string]Duration{"events.max_age": e.MaxAge, "events.dead_max_age": e.DeadMaxAge} {
 		if d.Duration < time.Minute {
 			say(setting, "%v is less than 1m", d)
 		}

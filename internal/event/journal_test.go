@@ -313,6 +313,32 @@ func TestBoundOfBytes(t *testing.T) {
 	}
 }
 
+// The limits may be others after a restart.
+func TestOtherLimits(t *testing.T) {
+	dir := t.TempDir()
+	j, closeJournal := openJournal(t, dir, event.Config{})
+	for n := range 40 {
+		e := meetingEvent("m", "chime:AttendeeJoined", n)
+		e.Detail = fmt.Appendf(nil, `{"n":%d,"x":%q}`, n, bytes.Repeat([]byte("x"), 4<<10))
+		mustAppend(t, j, e)
+	}
+	for _, c := range []struct {
+		cfg  event.Config
+		want int // the oldest is this one or later
+	}{
+		{event.Config{MaxAge: time.Minute, MaxBytes: 64 << 10, DeadMaxAge: time.Minute}, 20},
+		{event.Config{MaxAge: 24 * time.Hour, MaxBytes: 1 << 30}, 20},
+	} {
+		closeJournal()
+		j, closeJournal = openJournal(t, dir, c.cfg)
+		first, err := j.Next(t.Context(), event.Subjects("", ""), 0)
+		if err != nil || number(t, first) < c.want {
+			t.Errorf("%+v: got event %d as the oldest, %v, want %d or later", c.cfg, number(t, first), err, c.want)
+		}
+		mustAppend(t, j, meetingEvent("m", "chime:MeetingEnded", 100))
+	}
+}
+
 func TestDeadLetters(t *testing.T) {
 	j, _ := openJournal(t, t.TempDir(), event.Config{})
 	mustAppend(t, j, meetingEvent("m", "chime:MeetingStarted", 1), meetingEvent("m", "chime:MeetingEnded", 2))

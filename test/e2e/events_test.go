@@ -366,3 +366,59 @@ func TestEventsAreRefused(t *testing.T) {
 		t.Errorf("got %q (%v), want what is wrong with since", stderr, err)
 	}
 }
+
+// What a webhook did not take in time is shown and counted.
+func TestDeadLetters(t *testing.T) {
+	nobody := httptest.NewServer(http.NotFoundHandler())
+	nobody.Close()
+	file := filepath.Join(t.TempDir(), "belfry.toml")
+	settings := fmt.Sprintf("[events]\nretry_for = \"1s\"\n[[events.webhook]]\nname = \"gone\"\nurl = %q\nsecret = %q\n", nobody.URL, hookSecret)
+	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "--config", file)
+	joined, err := s.Join("Ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out string
+	until(t, 20*time.Second, "two dead letters", func() bool {
+		var stderr string
+		if out, stderr, err = belfry("events", "dead", "--data", s.Data); err != nil {
+			t.Fatalf("%v: %s", err, stderr)
+		}
+		return strings.Count(out, "\n") == 2 // the meeting started, and an attendee was added
+	})
+	var letter struct {
+		Webhook, Reason string
+		Attempts        int
+		Event           anEvent
+	}
+	first, _, _ := strings.Cut(out, "\n")
+	if err := json.Unmarshal([]byte(first), &letter); err != nil {
+		t.Fatal(err)
+	}
+	if letter.Webhook != "gone" || letter.Reason != "it cannot be reached" || letter.Attempts < 1 ||
+		letter.Event.Detail.EventType != "chime:MeetingStarted" || letter.Event.Detail.MeetingID != joined.Meeting.MeetingID {
+		t.Errorf("got %s", first)
+	}
+	metrics := func() string {
+		res, err := http.Get(s.Endpoint + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for _, want := range []string{
+		`belfry_events_total{source="aws.chime"} 2`, `belfry_webhook_dead_total{webhook="gone"} 2`,
+		`belfry_webhook_delivered_total{webhook="gone"} 0`, `belfry_webhook_failures_total{reason="connect",webhook="gone"}`,
+		`belfry_webhook_retries_total{webhook="gone"}`, `belfry_webhook_waiting{webhook="gone"} 0`, `belfry_event_clients 0`,
+	} {
+		until(t, 5*time.Second, want+" in the metrics", func() bool { return strings.Contains(metrics(), "\n"+want) })
+	}
+}
