@@ -28,7 +28,6 @@ var layers = []layer{
 	{"listen", nil},
 	{"outbox", nil},
 	{"access", []string{"wire"}},
-	{"event", []string{"event", "access", "store", "wire"}},
 	{"attendee", []string{"attendee", "wire"}},
 	{"load", []string{"attendee", "media/opus", "wire"}},
 	{"pipeline", []string{"pipeline", "media", "wire", "worker", "attendee"}},
