@@ -98,12 +98,13 @@ func TestWebhooks(t *testing.T) {
 
 	c.Events.Webhooks = append(c.Events.Webhooks, config.Webhook{Name: "a", URL: "ftp://u:s3cret@x", Secret: "short", Account: "1", ARN: "q"})
 	c.Events.NATS, c.Events.MaxClients, c.Events.RetryFor = "x", 0, c.Events.MaxAge
+	c.Events.Webhooks = append(c.Events.Webhooks, config.Webhook{Name: "3", URL: "http://x", Secret: "0123456789abcdef"})
 	c.Events.MaxMegabytes = 9000
 	err = c.Check()
 	if err == nil {
 		t.Fatal("got no error")
 	}
-	for _, want := range []string{"webhook[2].name", "webhook[2].url", "webhook[2].secret", "webhook[2].account", "webhook[2].arn", "events.nats", "events.max_clients", "events.retry_for", "events.max_megabytes"} {
+	for _, want := range []string{"webhook[2].name", "webhook[2].url", "webhook[2].secret", "webhook[2].account", "webhook[2].arn", "webhook[3].name", "events.nats", "events.max_clients", "events.retry_for", "events.max_megabytes"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want %q in it", err, want)
 		}

@@ -93,8 +93,9 @@ func (e Events) check(say func(setting, format string, args ...any)) {
 }
 
 func (w Webhook) check(say func(member, format string, args ...any)) {
-	if len(w.Name) > maxWebhookName || strings.Trim(w.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-		say("name", "%q is no name, want up to %d of a-z, 0-9, - and _", w.Name, maxWebhookName)
+	if w.Name != "" && (len(w.Name) > maxWebhookName || w.Name[0] < 'a' || w.Name[0] > 'z' ||
+		strings.Trim(w.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "") {
+		say("name", "%q is no name, want a letter and up to %d more of a-z, 0-9, - and _", w.Name, maxWebhookName-1)
 	}
 	// The URL may hold a password: it is not shown.
 	if u, err := url.Parse(w.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

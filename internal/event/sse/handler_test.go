@@ -129,7 +129,7 @@ type stream struct {
 func (p *place) stream(t testing.TB, path string, headers ...string) *stream {
 	t.Helper()
 	res := p.get(t, path, append(headers, "Account", account)...)
-	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" || !res.Close {
 		t.Fatalf("got %s, %v", res.Status, res.Header)
 	}
 	s := bufio.NewScanner(res.Body)

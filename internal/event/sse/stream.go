@@ -50,6 +50,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, who event.Subsc
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
+	w.Header().Set("Connection", "close")     // it is left with a deadline for writing
 	w.WriteHeader(http.StatusOK)
 	err = c.write("retry: " + reconnect + "\n\n")
 	if err == nil {

@@ -26,7 +26,7 @@ import (
 
 // A Webhook is a URL and the events it gets.
 type Webhook struct {
-	Name        string // [a-z0-9_-]{1,32}; "": it is known by its number
+	Name        string // [a-z][a-z0-9_-]{0,31}; "": it is known by its number
 	URL         string // http or https; user and password in it are sent as basic authentication
 	Secret      string // signs what is posted; see Sign
 	Account     string // only events of this account; "": of all
@@ -83,6 +83,9 @@ func New(cfg Config, journal Journal, table store.Table, log *slog.Logger) (*Del
 		}
 		if u, err := url.Parse(w.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return nil, fmt.Errorf("webhook %s: want an http or https URL", name)
+		}
+		if i := slices.IndexFunc(all.list, func(d *delivery) bool { return d.id == w.id() || d.name == name }); i >= 0 {
+			return nil, fmt.Errorf("webhooks %s and %s are for the same or have the same name: give each a name of its own", all.list[i].name, name)
 		}
 		all.list = append(all.list, &delivery{
 			hook: w, name: name, most: maxLanes, id: w.id(), key: key, cfg: cfg, journal: journal, table: table,

@@ -593,6 +593,22 @@ func TestSettingsThatAreWrong(t *testing.T) {
 	}
 }
 
+// Two webhooks must not share their state: those for the same URL, account and
+// ARN need names.
+func TestTwoOfTheSame(t *testing.T) {
+	same := webhook.Webhook{URL: "http://x.example", Secret: secret}
+	other := same
+	other.DetailTypes = []string{"IVS Limit Breach"}
+	cfg := webhook.Config{Webhooks: []webhook.Webhook{same, other}}
+	if _, err := webhook.New(cfg, nil, nil, quiet()); err == nil || !strings.Contains(err.Error(), "webhooks 1 and 2") {
+		t.Errorf("got %v, want an error that names both", err)
+	}
+	cfg.Webhooks[1].Name = "limits"
+	if _, err := webhook.New(cfg, nil, nil, quiet()); err != nil {
+		t.Errorf("with a name: got %v, want nil", err)
+	}
+}
+
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  strings.Builder
