@@ -214,6 +214,12 @@ arn = %[4]q
 		t.Fatal(err)
 	}
 	defer subscriber.Close()
+	for name, k := range map[string]accessKey{"a temporary key": temporary, "a wrong secret": {owner.AccessKeyID, stranger.SecretAccessKey, ""}} {
+		if c, err := nats.Connect(s.natsAddress(), nats.UserInfo(k.AccessKeyID, k.SecretAccessKey)); err == nil {
+			c.Close()
+			t.Errorf("NATS lets in %s", name)
+		}
+	}
 	if _, err := subscriber.Subscribe("events.000000000000.>", func(m *nats.Msg) {
 		if err := subscribed.add(m.Data); err != nil {
 			t.Error(err)
