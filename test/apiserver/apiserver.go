@@ -110,7 +110,10 @@ func Start(t testing.TB, cfg Config) *Server {
 
 	s.Meetings, err = meeting.New(ctx, meeting.Config{}, tables, log)
 	must(t, err)
-	s.Channels, err = channel.New(ctx, channel.Config{StreamKeys: cfg.StreamKeys, Recording: cfg.Ahead}, tables, log)
+	s.Channels, err = channel.New(ctx, channel.Config{
+		StreamKeys: cfg.StreamKeys, Recording: cfg.Ahead,
+		CheckBucket: func(context.Context, string) error { return nil },
+	}, tables, log)
 	must(t, err)
 	s.IngestAddr = startIngest(ctx, t, s.Channels, log)
 	work := connector.Config{Work: s.worker}

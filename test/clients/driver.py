@@ -7,9 +7,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from awscli.botocore import xform_name
-from awscli.botocore.exceptions import BotoCoreError, ClientError
-from awscli.botocore.session import Session
+import awscli  # has a botocore of its own, and puts it where it is found first
+from botocore import xform_name
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 
 SERVICES = {"meetings": "chime-sdk-meetings", "pipelines": "chime-sdk-media-pipelines", "ivs": "ivs"}
 
