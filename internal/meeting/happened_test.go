@@ -46,6 +46,18 @@ func (d *diary) recorded(context.Context) (map[meeting.ID]meeting.EventType, err
 	return newest, nil
 }
 
+func (d *diary) added(_ context.Context, m meeting.Meeting) (map[meeting.AttendeeID]bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := map[meeting.AttendeeID]bool{}
+	for _, e := range d.events[m.ID] {
+		if e.Type == meeting.AttendeeAdded {
+			all[e.Attendee.ID] = true
+		}
+	}
+	return all, nil
+}
+
 func (d *diary) breaks(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -63,7 +75,7 @@ func (d *diary) of(id meeting.ID) (lines []string) {
 }
 
 func (d *diary) config() meeting.Config {
-	return meeting.Config{Record: d.record, Recorded: d.recorded, RecordedFor: time.Hour}
+	return meeting.Config{Record: d.record, Recorded: d.recorded, RecordedAdded: d.added, RecordedFor: time.Hour}
 }
 
 // tells waits until exactly the lines were written.
@@ -236,8 +248,12 @@ func TestACrashIsMadeUpFor(t *testing.T) {
 	tables := openStore(t, dir)
 	s, stop := start(t, tables, d.config())
 	told := must[meeting.Meeting](t)(s.Create(t.Context(), meeting.Spec{ExternalID: "told"}))
+	lives := must[meeting.Meeting](t)(s.Create(t.Context(), meeting.Spec{ExternalID: "lives"}))
+	must[meeting.Attendee](t)(s.AddAttendee(t.Context(), lives.ID, "Ann", all))
 	d.breaks(broken)
-	_, err := s.Create(t.Context(), meeting.Spec{ExternalID: "half made"})
+	_, err := s.AddAttendee(t.Context(), lives.ID, "Ben", all)
+	wantErr(t, "add", err, broken)
+	_, err = s.Create(t.Context(), meeting.Spec{ExternalID: "half made"})
 	wantErr(t, "create", err, broken)
 	wantErr(t, "end", s.End(t.Context(), told.ID), broken)
 	wantErr(t, "lookup after an end that is not told yet", second(s.Lookup(t.Context(), told.ID)), meeting.ErrNotFound)
@@ -249,12 +265,16 @@ func TestACrashIsMadeUpFor(t *testing.T) {
 		tables = openStore(t, dir)
 		_, stop = start(t, tables, d.config())
 		d.tells(t, told.ID, "MeetingStarted", "MeetingEnded")
+		d.tells(t, lives.ID, "MeetingStarted", "AttendeeAdded Ann", "AttendeeAdded Ben")
 		stop()
 		tables.Close()
 	}
 	// Of the other nobody ever knew: it may be told of with its end, or not at
 	// all, but it must not live.
 	for id := range d.events {
+		if id == lives.ID {
+			continue
+		}
 		if lines := d.of(id); lines[len(lines)-1] != "MeetingEnded" {
 			t.Errorf("got %q, want it ended", lines)
 		}

@@ -55,6 +55,9 @@ type Config struct {
 	// in the last RecordedFor; nil: what a crash left out is not made up for.
 	Recorded    func(context.Context) (map[ID]EventType, error)
 	RecordedFor time.Duration
+	// RecordedAdded returns the attendees of a meeting of whom it was written
+	// down that they were added; nil: they are not made up for either.
+	RecordedAdded func(context.Context, Meeting) (map[AttendeeID]bool, error)
 
 	PlainSDP bool // asks no client to compress its offers
 	Signal   signal.Config
@@ -323,38 +326,4 @@ func (s *Service) record(ctx context.Context, what EventType, m Meeting, attende
 		}
 	}
 	return s.history.Put(ctx, string(m.ID), events...)
-}
-
-// reconcile writes down what a crash kept from being written: a meeting's
-// record is changed first, and then what happened is recorded.
-func (s *Service) reconcile(ctx context.Context) error {
-	newest := map[ID]EventType{}
-	if s.cfg.Recorded != nil {
-		var err error
-		if newest, err = s.cfg.Recorded(ctx); err != nil {
-			return err
-		}
-	}
-	for id, rec := range s.records.meetings.All("") {
-		m, last := rec.Meeting, newest[ID(id)]
-		var what EventType
-		switch {
-		case s.cfg.Recorded == nil:
-		case !rec.Ended.IsZero() && last != Ended:
-			what = Ended
-		case rec.Ended.IsZero() && last == "" && time.Since(m.Created) < s.cfg.RecordedFor:
-			what = Started
-		}
-		if what != "" {
-			if err := s.cfg.Record(ctx, []Event{happened(what, m, Attendee{})}); err != nil {
-				return err
-			}
-		}
-		if !rec.Ended.IsZero() {
-			if err := s.records.remove(ctx, ID(id)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -125,6 +125,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		Limits: meetingLimits(cfg.Limits),
 		Relay:  relay, RelayPolicy: relayPolicy(cfg.Relay),
 		Record: chimemeetings.Recorder(journal), Recorded: chimemeetings.Recorded(journal), RecordedFor: journal.MaxAge(),
+		RecordedAdded: chimemeetings.RecordedAdded(journal),
 	}, tables, log)
 	if err != nil {
 		return err

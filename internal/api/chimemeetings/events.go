@@ -2,7 +2,10 @@ package chimemeetings
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 
 	"belfry.live/belfry/internal/event"
 	"belfry.live/belfry/internal/meeting"
@@ -73,6 +76,34 @@ func Recorder(j *event.Journal) func(context.Context, []meeting.Event) error {
 			}
 		}
 		return j.Append(ctx, all...)
+	}
+}
+
+// RecordedAdded returns the attendees who were added to a meeting, by the
+// journal.
+func RecordedAdded(j *event.Journal) func(context.Context, meeting.Meeting) (map[meeting.AttendeeID]bool, error) {
+	return func(ctx context.Context, m meeting.Meeting) (map[meeting.AttendeeID]bool, error) {
+		subject := strings.TrimSuffix(event.Subjects(m.Account, eventSource), ">") + eventKind + "." + string(m.ID)
+		added := map[meeting.AttendeeID]bool{}
+		for from := uint64(1); ; {
+			r, ok, err := j.At(ctx, subject, from)
+			if err != nil || !ok {
+				return added, err
+			}
+			from = r.Sequence + 1
+			if r.Type != string(meeting.AttendeeAdded) {
+				continue
+			}
+			e, err := r.Envelope()
+			if err != nil {
+				return nil, err
+			}
+			var detail eventDetail
+			if err := json.Unmarshal(e.Detail, &detail); err != nil {
+				return nil, fmt.Errorf("read event %d: %w", r.Sequence, err)
+			}
+			added[detail.AttendeeID] = true
+		}
 	}
 }
 
