@@ -163,12 +163,7 @@ func (s *service) listChannels(_ context.Context, c restjson.Caller, in listChan
 	if n := len(filters) - len(slices.DeleteFunc(slices.Clone(filters), func(f string) bool { return f != "" })); n > 1 {
 		return listChannelsOutput{}, restjson.Errorf(http.StatusConflict, conflict, "at most one filter may be given, got %d", n)
 	}
-	all := !slices.ContainsFunc(filters, func(f string) bool { return f != "" })
-	wanted := func(ch channel.Channel) bool {
-		if all {
-			return true
-		}
-		has := summary(ch)
+	wanted := func(has channelSummary) bool {
 		for i, value := range []string{has.Name, has.RecordingConfigurationARN, has.PlaybackRestrictionPolicyARN, has.AdConfigurationARN} {
 			if filters[i] != "" && filters[i] != value {
 				return false
@@ -176,10 +171,10 @@ func (s *service) listChannels(_ context.Context, c restjson.Caller, in listChan
 		}
 		return true
 	}
-	after := func(position string) iter.Seq2[string, channel.Channel] {
-		return func(yield func(string, channel.Channel) bool) {
+	after := func(position string) iter.Seq2[string, channelSummary] {
+		return func(yield func(string, channelSummary) bool) {
 			for id, ch := range s.channels.After(owner(c), channel.ID(position)) {
-				if wanted(ch) && !yield(string(id), ch) {
+				if has := summary(ch); wanted(has) && !yield(string(id), has) {
 					return
 				}
 			}
@@ -189,11 +184,10 @@ func (s *service) listChannels(_ context.Context, c restjson.Caller, in listChan
 	if err != nil {
 		return listChannelsOutput{}, err
 	}
-	out := listChannelsOutput{Channels: make([]channelSummary, 0, len(page)), NextToken: next}
-	for _, ch := range page {
-		out.Channels = append(out.Channels, summary(ch))
+	if page == nil {
+		page = []channelSummary{}
 	}
-	return out, nil
+	return listChannelsOutput{Channels: page, NextToken: next}, nil
 }
 
 func (s *service) shape(ch channel.Channel) channelShape {
@@ -229,7 +223,9 @@ func summary(ch channel.Channel) channelSummary {
 // answers have no nulls.
 func notNil(tags map[string]string) map[string]string {
 	if tags == nil {
-		return map[string]string{}
+		return noTags
 	}
 	return tags
 }
+
+var noTags = map[string]string{}

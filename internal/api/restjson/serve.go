@@ -1,12 +1,14 @@
 package restjson
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -111,16 +113,22 @@ func (s *Service) Fail(w http.ResponseWriter, e *Error, requestID string) {
 	write(w, e.Status, s.ErrorBody(e, requestID))
 }
 
+// buffers hold answers while they are written. They grow as large as pages do.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // write answers with v as JSON, or with an empty body if v is nil.
 func write(w http.ResponseWriter, status int, v any) {
 	if v == nil {
 		w.WriteHeader(status)
 		return
 	}
-	text, err := json.Marshal(v)
-	if err != nil {
+	b := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(b)
+	b.Reset()
+	if err := json.NewEncoder(b).Encode(v); err != nil {
 		panic("restjson: output that is no JSON: " + err.Error())
 	}
+	text := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
