@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 
 	"belfry.live/belfry/internal/meeting"
+	"belfry.live/belfry/internal/store"
 	"belfry.live/belfry/internal/wire/chime"
 )
 
@@ -325,4 +326,26 @@ func TestRecordingRecovers(t *testing.T) {
 	d.tells(t, m.ID, "MeetingStarted", "AttendeeAdded Ann")
 	wantErr(t, "end", s.End(t.Context(), m.ID), nil)
 	d.tells(t, m.ID, "MeetingStarted", "AttendeeAdded Ann", "MeetingEnded")
+}
+
+// A replica whose primary is gone ends, also when the server was killed between
+// the one and the other.
+func TestAReplicaAloneEnds(t *testing.T) {
+	d := newDiary()
+	tables := openStore(t, t.TempDir())
+	t.Cleanup(tables.Close)
+	s, stop := start(t, tables, d.config())
+	m := must[meeting.Meeting](t)(s.Create(t.Context(), meeting.Spec{}))
+	rep := must[meeting.Meeting](t)(s.Create(t.Context(), meeting.Spec{PrimaryID: m.ID}))
+	stop()
+	records, err := tables.Table(t.Context(), "meetings", store.TableConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := records.Delete(t.Context(), string(m.ID), 0); err != nil {
+		t.Fatal(err)
+	}
+	s, _ = start(t, tables, d.config())
+	eventually(t, "the replica ends", ended(t, s, rep.ID))
+	d.tells(t, rep.ID, "MeetingStarted", "MeetingEnded")
 }
