@@ -19,9 +19,9 @@ function clientFor(call) {
   if (!call.Fresh && made.has(key)) return made.get(key);
   const Client = services[call.Service][1];
   const client = new Client({
-    endpoint: call.Endpoint,
-    region: call.Region,
-    credentials: { accessKeyId: call.AccessKeyID, secretAccessKey: call.Secret, sessionToken: call.SessionToken || undefined },
+    endpoint: call.Endpoint || undefined,
+    region: call.Region || undefined,
+    credentials: call.AccessKeyID ? { accessKeyId: call.AccessKeyID, secretAccessKey: call.Secret, sessionToken: call.SessionToken || undefined } : undefined,
   });
   if (!call.Fresh) made.set(key, client);
   return client;

@@ -22,19 +22,20 @@ const python = "/usr/bin/python3"
 // maxLine is the longest answer of a driver, in bytes.
 const maxLine = 16 << 20
 
-// JavaScript starts the AWS SDK for JavaScript v3 in a Node.js process.
-func JavaScript(t testing.TB) Client {
+// JavaScript starts the AWS SDK for JavaScript v3 in a Node.js process, which
+// takes what a setup leaves out from the environment.
+func JavaScript(t testing.TB, env ...string) Client {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(folder(), "node_modules")); err != nil {
 		t.Fatal("the JavaScript clients are not installed: run npm ci in test/clients")
 	}
-	return start(t, "JavaScript", "node", "driver.mjs")
+	return start(t, "JavaScript", env, "node", "driver.mjs")
 }
 
 // Boto starts botocore as Debian's aws CLI carries it, in a Python process.
 func Boto(t testing.TB) Client {
 	t.Helper()
-	return start(t, "boto", python, "driver.py")
+	return start(t, "boto", nil, python, "driver.py")
 }
 
 // folder is where the drivers lie.
@@ -70,10 +71,10 @@ type (
 	}
 )
 
-func start(t testing.TB, name, program string, args ...string) *driver {
+func start(t testing.TB, name string, env []string, program string, args ...string) *driver {
 	t.Helper()
 	cmd := exec.Command(program, args...)
-	cmd.Dir, cmd.Env, cmd.Stderr = folder(), environment(), t.Output()
+	cmd.Dir, cmd.Env, cmd.Stderr = folder(), append(environment(), env...), t.Output()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
