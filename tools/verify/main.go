@@ -37,6 +37,7 @@ func main() {
 	suites := []suite{
 		{"lint", "gofumpt, go vet, staticcheck, tsc", false, lint},
 		{"unit", "go test -race of every package", true, unit},
+		{"clients", "the AWS clients of three languages", true, awsClients},
 		{"web", "the site's unit tests", true, web},
 		{"e2e", "the whole binary, Go attendees", true, endToEnd},
 		{"browser", "the whole binary, Chromium", true, browser},

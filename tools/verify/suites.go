@@ -20,6 +20,9 @@ import (
 // themselves.
 var endToEndFolders = []string{"test/e2e", "test/network", "test/durability"}
 
+// clientTests wait for other processes more than they work.
+const clientTests = "test/clients"
+
 const browserTests = "test/browser/*.test.mjs"
 
 // formatted is where our Go code lies; node_modules hold other people's.
@@ -47,11 +50,15 @@ func unit(ctx context.Context, t *tally) error {
 	}
 	var here []string
 	for _, p := range strings.Fields(packages) {
-		if !slices.ContainsFunc(endToEndFolders, func(f string) bool { return strings.Contains(p, "/"+f) }) {
+		if !slices.ContainsFunc(append(endToEndFolders, clientTests), func(f string) bool { return strings.Contains(p, "/"+f) }) {
 			here = append(here, p)
 		}
 	}
 	return goTest(ctx, t, append([]string{"-race"}, here...)...)
+}
+
+func awsClients(ctx context.Context, t *tally) error {
+	return goTest(ctx, t, "-race", "-count=1", "-parallel=12", "./"+clientTests)
 }
 
 func endToEnd(ctx context.Context, t *tally) error {
