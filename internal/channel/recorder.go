@@ -112,25 +112,32 @@ func (r *recorder) beat(now time.Time) {
 	}
 }
 
-// write makes changes of one channel: first the records, then the events. What
-// an open session could not be told or written stays with it for the next time,
-// or the next beat; an error is about what is lost.
+// write makes changes of one channel: of each session first the record, then
+// the events. What an open session could not be told or written stays with it
+// for the next time, or the next beat; an error is about what is lost.
 func (r *recorder) write(ctx context.Context, changes []change) error {
 	var errs []error
-	var touched []*openSession
-	touch := func(s *openSession) {
-		if !slices.Contains(touched, s) {
-			touched = append(touched, s)
+	var changed *openSession // and not saved yet
+	settle := func() {
+		if changed == nil {
+			return
 		}
+		if err := r.save(ctx, changed); err != nil {
+			r.log.Error("a stream session will be written later", "channel", changed.Channel.ID, "stream", changed.StreamID, "err", err)
+		}
+		changed = nil
 	}
 	for _, c := range changes {
+		if changed != nil && (c.begin != nil || changed.StreamID != c.stream) {
+			settle() // what happened in one session is told before what happened then in another
+		}
 		if c.begin != nil {
 			s := &openSession{Session: *c.begin, dirty: true}
 			if err := r.enter(ctx, s); err != nil {
 				errs = append(errs, err)
 				continue
 			}
-			touch(s)
+			changed = s
 			continue
 		}
 		s := r.find(c.stream)
@@ -152,13 +159,9 @@ func (r *recorder) write(ctx context.Context, changes []change) error {
 				r.log.Warn("it is not written down that a stream session goes on", "stream", s.StreamID, "err", err)
 			}
 		}
-		touch(s)
+		changed = s
 	}
-	for _, s := range touched {
-		if err := r.save(ctx, s); err != nil {
-			r.log.Error("a stream session will be written later", "channel", s.Channel.ID, "stream", s.StreamID, "err", err)
-		}
-	}
+	settle()
 	return errors.Join(errs...)
 }
 

@@ -336,6 +336,7 @@ func TestConcurrentBroadcasts(t *testing.T) {
 			t.Fatal(err)
 		}
 		e := d.publish()
+		d.wantEvents("connected", SessionCreated)
 		for range 3 {
 			if _, err := d.Publish(t.Context(), other.Value.Reveal(), ingest.Publisher{Encrypted: true}); !errors.Is(err, ingest.ErrTooMany) {
 				t.Errorf("second stream of 1: got %v, want ErrTooMany", err)
