@@ -156,8 +156,8 @@ func TestMeetingRefusals(t *testing.T) {
 			in.ExternalMeetingId = aws.String(strings.Repeat("x", 65))
 		}, "ExternalMeetingId must have 2 to 64 characters, got 65"},
 		{"external id in another script", func(in *chimesdkmeetings.CreateMeetingInput) { in.ExternalMeetingId = aws.String("会議") }, "ExternalMeetingId must be letters up to ÿ"},
-		{"reserved external id", func(in *chimesdkmeetings.CreateMeetingInput) { in.ExternalMeetingId = aws.String("aws:x") }, "ExternalMeetingId must not begin with aws:"},
-		{"reserved host", func(in *chimesdkmeetings.CreateMeetingInput) { in.MeetingHostId = aws.String("aws:x") }, "MeetingHostId must not begin with aws:"},
+		{"reserved external id", func(in *chimesdkmeetings.CreateMeetingInput) { in.ExternalMeetingId = aws.String("aws:x") }, `ExternalMeetingId must not begin with "aws:"`},
+		{"reserved host", func(in *chimesdkmeetings.CreateMeetingInput) { in.MeetingHostId = aws.String("aws:x") }, `MeetingHostId must not begin with "aws:"`},
 		{"topic that is no ARN", func(in *chimesdkmeetings.CreateMeetingInput) {
 			in.NotificationsConfiguration = &types.NotificationsConfiguration{SnsTopicArn: aws.String("topic")}
 		}, "NotificationsConfiguration.SnsTopicArn must be an ARN"},
@@ -233,7 +233,7 @@ func TestAttendees(t *testing.T) {
 	checkError(t, err, http.StatusNotFound, "NotFoundException", "")
 
 	_, err = c.meetings.CreateAttendee(ctx, &chimesdkmeetings.CreateAttendeeInput{MeetingId: m.MeetingId, ExternalUserId: aws.String("aws:MediaPipeline-1")})
-	checkError(t, err, http.StatusBadRequest, "BadRequestException", "ExternalUserId must not begin with aws:")
+	checkError(t, err, http.StatusBadRequest, "BadRequestException", `ExternalUserId must not begin with "aws:"`)
 	nowhere := aws.String(uuid.NewString())
 	_, err = c.meetings.CreateAttendee(ctx, &chimesdkmeetings.CreateAttendeeInput{MeetingId: nowhere, ExternalUserId: aws.String("me")})
 	checkError(t, err, http.StatusNotFound, "NotFoundException", *nowhere)

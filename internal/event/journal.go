@@ -167,38 +167,13 @@ func (j *Journal) Latest(ctx context.Context, source, kind string) (map[string]s
 
 func (j *Journal) latest(ctx context.Context, filter string) (map[string]string, error) {
 	found := map[string]string{}
-	consumer, err := j.events.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+	err := j.read(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{filter}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, HeadersOnly: true,
+	}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
+		found[lastToken(m.Subject())] = m.Headers().Get(typeHeader)
+		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	info, err := consumer.Info(ctx)
-	if err != nil {
-		return nil, err
-	}
-	left := info.NumPending
-	if left == 0 {
-		return found, nil
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return nil, err
-	}
-	defer messages.Stop()
-	for left > 0 {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return nil, err
-		}
-		at, err := msg.Metadata()
-		if err != nil {
-			return nil, err
-		}
-		left = at.NumPending
-		found[lastToken(msg.Subject())] = msg.Headers().Get(typeHeader)
-	}
-	return found, nil
+	return found, err
 }
 
 // Stats are counts since the start.

@@ -271,6 +271,17 @@ func TestReadFromAnywhere(t *testing.T) {
 			t.Errorf("account %q from %d: got %s, %v, want no more", c.account, c.from, r.Body, err)
 		}
 		cancel()
+		var each []int
+		err := j.Each(t.Context(), event.Subjects(c.account, ""), c.from, func(r event.Record) error {
+			if again, ok, err := j.At(t.Context(), r.Subject, r.Sequence); err != nil || !ok || again.ID != r.ID || !again.Appended.Equal(r.Appended) || again.Type != r.Type {
+				t.Errorf("each: got %+v, want the same as at its sequence, %+v, %v", r, again, err)
+			}
+			each = append(each, number(t, r))
+			return nil
+		})
+		if err != nil || !slices.Equal(each, c.want) {
+			t.Errorf("account %q, each from %d: got %v, %v, want %v", c.account, c.from, each, err, c.want)
+		}
 	}
 }
 

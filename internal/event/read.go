@@ -112,6 +112,59 @@ func (j *Journal) stored(ctx context.Context, subject string, from uint64) (Reco
 	return record(m), true, nil
 }
 
+// Each calls f with every event of the subject, as for Next, that is there and
+// whose sequence is from or more, until f returns an error.
+func (j *Journal) Each(ctx context.Context, subject string, from uint64, f func(Record) error) error {
+	err := j.read(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1),
+	}, func(m jetstream.Msg, at *jetstream.MsgMetadata) error {
+		return f(Record{
+			Sequence: at.Sequence.Stream, ID: m.Headers().Get(nats.MsgIdHdr), Appended: at.Timestamp, Subject: m.Subject(),
+			Type: m.Headers().Get(typeHeader), Notify: m.Headers()[notifyHeader], Body: m.Data(),
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("read the journal of events: %w", err)
+	}
+	return nil
+}
+
+// read calls f with every message there is.
+func (j *Journal) read(ctx context.Context, cfg jetstream.OrderedConsumerConfig, f func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
+	consumer, err := j.events.OrderedConsumer(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	info, err := consumer.Info(ctx)
+	if err != nil {
+		return err
+	}
+	left := info.NumPending
+	if left == 0 {
+		return nil
+	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		return err
+	}
+	defer messages.Stop()
+	for left > 0 {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return err
+		}
+		at, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		left = at.NumPending
+		if err := f(m, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Last returns the sequence of the newest event, 0 if there never was one.
 func (j *Journal) Last(ctx context.Context) (uint64, error) {
 	info, err := j.events.Info(ctx)

@@ -47,13 +47,15 @@ func (d *diary) recorded(context.Context) (map[meeting.ID]meeting.EventType, err
 	return newest, nil
 }
 
-func (d *diary) added(_ context.Context, m meeting.Meeting) (map[meeting.AttendeeID]bool, error) {
+func (d *diary) added(_ context.Context, since time.Time) (map[meeting.AttendeeID]bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all := map[meeting.AttendeeID]bool{}
-	for _, e := range d.events[m.ID] {
-		if e.Type == meeting.AttendeeAdded {
-			all[e.Attendee.ID] = true
+	for _, list := range d.events {
+		for _, e := range list {
+			if e.Type == meeting.AttendeeAdded && !e.Time.Before(since) {
+				all[e.Attendee.ID] = true
+			}
 		}
 	}
 	return all, nil

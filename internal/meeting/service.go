@@ -48,16 +48,16 @@ type Config struct {
 	Relay       Relay        // for clients that the media port does not reach; nil: none
 	RelayPolicy signal.Relay // who is sent there; RelayAuto: who could not connect otherwise
 
-	// Record writes down what happened to one meeting, in order, and returns
-	// when it is on disk; nil: nobody wants to know.
+	// Record writes down what happened to meetings, in order, and returns when
+	// it is on disk; nil: nobody wants to know.
 	Record func(context.Context, []Event) error
 	// Recorded returns the newest event of each meeting that was written down
 	// in the last RecordedFor; nil: what a crash left out is not made up for.
 	Recorded    func(context.Context) (map[ID]EventType, error)
 	RecordedFor time.Duration
-	// RecordedAdded returns the attendees of a meeting of whom it was written
-	// down that they were added; nil: they are not made up for either.
-	RecordedAdded func(context.Context, Meeting) (map[AttendeeID]bool, error)
+	// RecordedAdded returns the attendees of whom it was written down since then
+	// that they were added; nil: they are not made up for either.
+	RecordedAdded func(ctx context.Context, since time.Time) (map[AttendeeID]bool, error)
 
 	PlainSDP bool // asks no client to compress its offers
 	Signal   signal.Config

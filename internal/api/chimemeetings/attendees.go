@@ -105,7 +105,7 @@ func (s *service) createAttendee(ctx context.Context, c restjson.Caller, in crea
 // newcomer checks who is to be added to a meeting with the features.
 func newcomer(f meeting.Features, in attendeeItemInput) (meeting.Newcomer, error) {
 	if reserved(in.ExternalUserID) {
-		return meeting.Newcomer{}, invalid("ExternalUserId must not begin with %s: %q", reservedPrefix, in.ExternalUserID)
+		return meeting.Newcomer{}, invalid("ExternalUserId must not begin with %q: %q", reservedPrefix, in.ExternalUserID)
 	}
 	capabilities, err := capabilitiesFor(f, in.Capabilities)
 	return meeting.Newcomer{ExternalUserID: in.ExternalUserID, Capabilities: capabilities}, err
@@ -214,7 +214,11 @@ func (s *service) attendee(ctx context.Context, c restjson.Caller, in attendeeIn
 	if err != nil {
 		return meeting.Attendee{}, err
 	}
-	return s.meetings.Attendee(ctx, m.ID, meeting.AttendeeID(strings.ToLower(in.AttendeeID)))
+	a, err := s.meetings.Attendee(ctx, m.ID, meeting.AttendeeID(strings.ToLower(in.AttendeeID)))
+	if err != nil {
+		return meeting.Attendee{}, fmt.Errorf("%w: %s in meeting %s", err, in.AttendeeID, m.ID)
+	}
+	return a, nil
 }
 
 // listAttendees lists whom an application made; the server's own attendees

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
+	"time"
 
 	"belfry.live/belfry/internal/event"
 	"belfry.live/belfry/internal/meeting"
@@ -79,31 +79,31 @@ func Recorder(j *event.Journal) func(context.Context, []meeting.Event) error {
 	}
 }
 
-// RecordedAdded returns the attendees who were added to a meeting, by the
+// RecordedAdded returns the attendees who were added since then, by the
 // journal.
-func RecordedAdded(j *event.Journal) func(context.Context, meeting.Meeting) (map[meeting.AttendeeID]bool, error) {
-	return func(ctx context.Context, m meeting.Meeting) (map[meeting.AttendeeID]bool, error) {
-		subject := strings.TrimSuffix(event.Subjects(m.Account, eventSource), ">") + eventKind + "." + string(m.ID)
+func RecordedAdded(j *event.Journal) func(context.Context, time.Time) (map[meeting.AttendeeID]bool, error) {
+	return func(ctx context.Context, since time.Time) (map[meeting.AttendeeID]bool, error) {
+		from, err := j.Since(ctx, since)
+		if err != nil {
+			return nil, err
+		}
 		added := map[meeting.AttendeeID]bool{}
-		for from := uint64(1); ; {
-			r, ok, err := j.At(ctx, subject, from)
-			if err != nil || !ok {
-				return added, err
-			}
-			from = r.Sequence + 1
+		err = j.Each(ctx, event.Subjects("", eventSource), from, func(r event.Record) error {
 			if r.Type != string(meeting.AttendeeAdded) {
-				continue
+				return nil
 			}
 			e, err := r.Envelope()
 			if err != nil {
-				return nil, err
+				return err
 			}
 			var detail eventDetail
 			if err := json.Unmarshal(e.Detail, &detail); err != nil {
-				return nil, fmt.Errorf("read event %d: %w", r.Sequence, err)
+				return fmt.Errorf("read event %d: %w", r.Sequence, err)
 			}
 			added[detail.AttendeeID] = true
-		}
+			return nil
+		})
+		return added, err
 	}
 }
 

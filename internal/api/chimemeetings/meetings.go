@@ -86,7 +86,7 @@ func (s *service) createMeeting(ctx context.Context, c restjson.Caller, in creat
 func (s *service) spec(ctx context.Context, c restjson.Caller, in createMeetingInput) (meeting.Spec, error) {
 	for name, id := range map[string]string{"ExternalMeetingId": in.ExternalMeetingID, "MeetingHostId": in.MeetingHostID} {
 		if reserved(id) {
-			return meeting.Spec{}, invalid("%s must not begin with %s: %q", name, reservedPrefix, id)
+			return meeting.Spec{}, invalid("%s must not begin with %q: %q", name, reservedPrefix, id)
 		}
 	}
 	primary, err := s.primary(ctx, c, in.PrimaryMeetingID)

@@ -153,5 +153,9 @@ func (s *service) editTags(ctx context.Context, c restjson.Caller, name string, 
 	if err != nil {
 		return err
 	}
+	// Whoever has no such resource is told which.
+	if _, err := kind.get(c, name); err != nil {
+		return err
+	}
 	return kind.edit(ctx, owner(c), id, edit)
 }
