@@ -140,14 +140,18 @@ func (s *Service) workOf(k Kind) Work {
 	}
 }
 
-// words are those by which a pipeline is found: by its meeting, which may have
-// one of each kind, and while it runs by its token.
+// words are those by which a pipeline is found that is not over: by its
+// meeting, which may have one of each kind, and by its token. One that is being
+// stopped is in nobody's way: its worker ends while another begins.
 func words(p Pipeline) []string {
+	if p.over() {
+		return nil
+	}
 	var all []string
-	if p.Status != Failed && p.Kind != Concatenation {
+	if p.Kind != Concatenation {
 		all = append(all, meetingWord(p.Spec))
 	}
-	if !p.over() && p.RequestToken != "" {
+	if p.RequestToken != "" {
 		all = append(all, "token "+tokenKey(p.Spec))
 	}
 	return all
