@@ -99,6 +99,7 @@ func TestKilledWhileWriting(t *testing.T) {
 	}
 	connect(t, s, all)
 	verify(t, s, all)
+	verifyEvents(t, program, s.Data, all)
 	if _, err := s.Stop(); err != nil {
 		t.Error(err)
 	}

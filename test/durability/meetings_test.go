@@ -89,11 +89,15 @@ func (w *writer) createMeeting(round string, people int) call {
 }
 
 func (w *writer) deleteMeeting(m *meeting) call {
+	noted := func() {
+		w.meetings = slices.DeleteFunc(w.meetings, func(o *meeting) bool { return o == m })
+		w.ended = append(w.ended, m.id)
+	}
 	do := func(ctx context.Context) error {
 		if _, err := w.clients.meetings.DeleteMeeting(ctx, &chimesdkmeetings.DeleteMeetingInput{MeetingId: &m.id}); err != nil {
 			return err
 		}
-		w.meetings = slices.DeleteFunc(w.meetings, func(o *meeting) bool { return o == m })
+		noted()
 		w.gone = append(w.gone, func() error {
 			ctx, cancel := bounded()
 			defer cancel()
@@ -107,7 +111,7 @@ func (w *writer) deleteMeeting(m *meeting) call {
 		defer cancel()
 		_, err := w.clients.meetings.GetMeeting(ctx, &chimesdkmeetings.GetMeetingInput{MeetingId: &m.id})
 		if notFound(err) {
-			w.meetings = slices.DeleteFunc(w.meetings, func(o *meeting) bool { return o == m })
+			noted()
 			return nil
 		}
 		return err // still there: with all its attendees, says check

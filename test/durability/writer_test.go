@@ -32,6 +32,7 @@ type writer struct {
 	meetings []*meeting
 	channels []*channel
 	pipeline *pipeline
+	ended    []string       // ids of meetings that are gone
 	gone     []func() error // checks that what was deleted is not there
 
 	acknowledged int
